@@ -1,0 +1,121 @@
+"""Reading text that may be wrong, and writing files that are never half there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from paft.errors import DataError, MissingFileError, OutputError, RunError
+
+
+def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
+    """The text of a file, without a byte-order mark; line ends become ``\\n``.
+
+    Raises:
+        MissingFileError: no such file, or a folder.
+        DataError: bytes that are not of ``encoding``; names the line and the byte.
+    """
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise MissingFileError(f"no such file: {path}") from None
+    except IsADirectoryError:
+        raise MissingFileError(f"{path} is a folder; expected a file") from None
+    except PermissionError:
+        raise MissingFileError(f"no permission to read {path}") from None
+    try:
+        text = raw.decode(encoding)
+    except LookupError:
+        raise DataError(
+            f"{path}: unknown encoding {encoding!r}; a Python codec name such as utf-8 is expected"
+        ) from None
+    except UnicodeDecodeError as bad:
+        line = raw.count(b"\n", 0, bad.start) + 1
+        raise DataError(
+            f"{path}, line {line}: byte 0x{raw[bad.start]:02x} is not {encoding}; "
+            "save the file as UTF-8 or give its encoding"
+        ) from None
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_jsonl(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[tuple[int, dict[str, Any]]]:
+    """``(line number, object)`` for every line of a JSON-lines file that is not blank."""
+    for number, line in enumerate(read_text(path, encoding).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as bad:
+            raise DataError(f"{path}, line {number}: expected one JSON object per line; {bad}") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, line {number}: expected a JSON object, found {type(row).__name__}")
+        yield number, row
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place on success and is removed on failure.
+
+    Raises:
+        OutputError: the folder cannot be written.
+        RunError: the disk is full.
+    """
+    path = Path(path)
+    partial: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        os.close(handle)
+        partial = Path(name)
+        umask = os.umask(0)
+        os.umask(umask)
+        partial.chmod(0o666 & ~umask)
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
+    except OSError as bad:
+        if bad.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RunError(f"the disk is full: could not write {path}; free some space and run again") from bad
+        if bad.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise OutputError(f"cannot write {path}: {bad.strerror}; give another output") from bad
+        raise
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_writer(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
+    """A UTF-8 text file that appears under ``path`` whole or not at all."""
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as out:
+        yield out
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically. NaN is refused: it is not JSON."""
+    with atomic_writer(path) as out:
+        json.dump(value, out, indent=2, ensure_ascii=False, allow_nan=False)
+        out.write("\n")
+
+
+def write_jsonl(path: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line, atomically."""
+    with atomic_writer(path) as out:
+        for row in rows:
+            out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value of a JSON file; the error names the file."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as bad:
+        raise DataError(f"{path}, line {bad.lineno}: not JSON ({bad.msg})") from None

@@ -1,0 +1,206 @@
+"""Prompt and answer to token ids: the one place that knows BOS, chat templates, spaces and lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jinja2.exceptions import TemplateError as JinjaError
+from transformers import PreTrainedTokenizerBase
+
+from paft.errors import EncodingError, InputError
+
+Rendered = str | Sequence[Mapping[str, str]]
+Chat = Literal["auto", "on", "off"]
+
+
+class TooLongError(EncodingError):
+    """Prompt and answer are longer than ``max_length`` tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Token ids of prompt and answer; ``input_ids[answer_start:]`` are the answer's."""
+
+    input_ids: list[int]
+    answer_start: int
+
+
+class Encoder:
+    """Turns rendered prompts and answers into token ids.
+
+    The ids are what the tokenizer makes of the whole string, prompt and answer in one. Text is never read as
+    special tokens outside a chat template: a row that holds ``</s>`` is those four characters.
+
+    Args:
+        tokenizer: a fast tokenizer (its character offsets find the boundary).
+        max_length: most tokens of prompt and answer together.
+        chat: wrap prompts in the tokenizer's chat template; ``auto`` where it has one.
+
+    Raises:
+        InputError: ``chat`` is ``on`` and the tokenizer has no chat template.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int = 1024, chat: str = "off") -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise InputError("a fast tokenizer (tokenizer.json) is needed to part prompt and answer exactly")
+        if chat not in ("auto", "on", "off"):
+            raise InputError(f"--chat must be auto, on or off, found {chat!r}")
+        if max_length < 2:
+            raise InputError(f"--max-length must be at least 2, found {max_length}")
+        has_template = bool(getattr(tokenizer, "chat_template", None))
+        if chat == "on" and not has_template:
+            raise InputError("--chat on: this model's tokenizer has no chat template; use --chat off")
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.chat = has_template if chat == "auto" else chat == "on"
+        self._prefix_ids = self._find_prefix()
+        self.end_id = self._find_end()
+
+    def prompt_text(self, rendered: Rendered) -> str:
+        """The final prompt string: chat template applied, trailing spaces and tabs stripped (not newlines).
+
+        Without a chat template, the messages of a chat prompt are joined by blank lines.
+        """
+        if self.chat:
+            text = self._apply_chat(rendered)
+        elif isinstance(rendered, str):
+            text = rendered
+        else:
+            text = "\n\n".join(m["content"].rstrip(" \t") for m in rendered)
+        return text.rstrip(" \t")
+
+    def answer_text(self, prompt_text: str, answer: str) -> str:
+        """The answer with the space that parts it from the prompt, or without one after a newline.
+
+        ``" A"`` and ``"A"`` are different tokens in most vocabularies; after a colon a model has always seen
+        the first, after a line break the second.
+        """
+        return answer if prompt_text.endswith("\n") or not prompt_text else f" {answer}"
+
+    def encode(self, rendered: Rendered, answer: str, end: bool) -> Encoding:
+        """Ids of one prompt and answer; see :meth:`encode_batch`."""
+        encoded = self.encode_batch([(rendered, answer)], end)[0]
+        assert encoded is not None  # on_long="error" never leaves a gap
+        return encoded
+
+    def encode_batch(
+        self, items: Sequence[tuple[Rendered, str]], end: bool, on_long: Literal["error", "none"] = "error"
+    ) -> list[Encoding | None]:
+        """Ids of many prompts with their answers, in order.
+
+        Args:
+            items: pairs of rendered prompt and answer.
+            end: add the end token to the answer (training does, likelihood scoring does not).
+            on_long: ``none`` gives None where a pair is longer than ``max_length``.
+
+        Raises:
+            EncodingError: a token straddles the boundary, or the answer has no tokens.
+            TooLongError: a pair is too long and ``on_long`` is ``error``.
+        """
+        if not items:
+            return []
+        prompts = [self.prompt_text(rendered) for rendered, _ in items]
+        texts = [p + self.answer_text(p, answer) for p, (_, answer) in zip(prompts, items, strict=True)]
+        batch = self._tokenize(texts, offsets=True)
+        out: list[Encoding | None] = []
+        for row, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
+            prefix = self._prefix(text)
+            start = _boundary(batch["offset_mapping"][row], len(prompt), text) + len(prefix)
+            ids = [*prefix, *batch["input_ids"][row], *([self.end_id] if end else [])]
+            if len(ids) > self.max_length:
+                if on_long == "error":
+                    raise TooLongError(
+                        f"prompt and answer take {len(ids)} tokens, more than --max-length {self.max_length}"
+                    )
+                out.append(None)
+            else:
+                out.append(Encoding(ids, start))
+        return out
+
+    def encode_prompts(self, rendered: Sequence[Rendered]) -> list[list[int]]:
+        """Ids of prompts alone, for generation. Lengths are the caller's to check."""
+        texts = [self.prompt_text(r) for r in rendered]
+        if not texts:
+            return []
+        rows = self._tokenize(texts)["input_ids"]
+        return [[*self._prefix(text), *ids] for text, ids in zip(texts, rows, strict=True)]
+
+    def _tokenize(self, texts: list[str], offsets: bool = False) -> Any:
+        return self.tokenizer(
+            texts,
+            add_special_tokens=False,
+            return_offsets_mapping=offsets,
+            return_attention_mask=False,
+            truncation=False,
+            padding=False,
+            verbose=False,
+            split_special_tokens=not self.chat,
+        )
+
+    def _prefix(self, text: str) -> list[int]:
+        """The tokens in front, unless a chat template has written BOS already."""
+        bos = self.tokenizer.bos_token
+        return [] if self.chat and bos and text.startswith(bos) else self._prefix_ids
+
+    def _find_prefix(self) -> list[int]:
+        """What the tokenizer itself puts in front of a text: BOS for most, nothing for GPT-2."""
+        bare = self.tokenizer("a", add_special_tokens=False)["input_ids"]
+        full = self.tokenizer("a")["input_ids"]
+        for start in range(len(full) - len(bare) + 1):
+            if full[start : start + len(bare)] == bare:
+                return list(full[:start])
+        return []
+
+    def _find_end(self) -> int:
+        """The token that ends an answer: the chat template's end of turn, else the tokenizer's end token."""
+        if self.chat:
+            turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "0b1"}]
+            text = str(self.tokenizer.apply_chat_template(turn, tokenize=False))
+            tail = text.rpartition("0b1")[2]
+            ids = self.tokenizer(tail, add_special_tokens=False)["input_ids"]
+            if ids and ids[0] in self.tokenizer.added_tokens_decoder:
+                return int(ids[0])
+        if self.tokenizer.eos_token_id is None:
+            raise InputError("the tokenizer has no end token; set eos_token in its tokenizer_config.json")
+        return int(self.tokenizer.eos_token_id)
+
+    def _apply_chat(self, rendered: Rendered) -> str:
+        messages = [{"role": "user", "content": rendered}] if isinstance(rendered, str) else rendered
+        turns = [{"role": m["role"], "content": m["content"].rstrip(" \t")} for m in messages]
+        self._refuse_special(turns)
+        options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+        try:
+            return str(self.tokenizer.apply_chat_template(turns, **options))
+        except JinjaError as bad:
+            if turns[0]["role"] != "system" or len(turns) < 2:
+                raise EncodingError(f"the model's chat template refused the prompt: {bad}") from None
+            # some templates know no system role (Gemma): its text then opens the user's turn
+            head = {"role": turns[1]["role"], "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}
+            return str(self.tokenizer.apply_chat_template([head, *turns[2:]], **options))
+
+    def _refuse_special(self, turns: Sequence[Mapping[str, str]]) -> None:
+        """Text inside a chat turn must not forge the template's own marks."""
+        marks = [t.content for t in self.tokenizer.added_tokens_decoder.values() if t.special]
+        for turn in turns:
+            for mark in marks:
+                if mark in turn["content"]:
+                    raise EncodingError(
+                        f"the text of a {turn['role']} message holds {mark!r}, a special token of this model; "
+                        "remove it from the data or the template"
+                    )
+
+
+def _boundary(offsets: Sequence[tuple[int, int]], prompt_chars: int, text: str) -> int:
+    """Index of the first token of the answer, which starts at character ``prompt_chars`` of ``text``."""
+    for index, (start, stop) in enumerate(offsets):
+        if stop > prompt_chars:
+            if start < prompt_chars:
+                around = text[max(0, prompt_chars - 10) : prompt_chars + 10]
+                raise EncodingError(
+                    f"one token covers the end of the prompt and the start of the answer, near {around!r}\n"
+                    "end the template differently, for example with 'Answer:'"
+                )
+            return index
+    raise EncodingError(f"the answer {text[prompt_chars:]!r} has no tokens")

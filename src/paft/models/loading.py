@@ -1,0 +1,208 @@
+"""Models and tokenizers from safetensors; remote code only where it is asked for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from paft.errors import InputError, ModelError
+from paft.files import read_json
+from paft.models.source import ADAPTER_CONFIG, ModelSource, resolve_model
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+)
+DTYPES = {
+    "float32": torch.float32,
+    "fp32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "bf16": torch.bfloat16,
+    "float16": torch.float16,
+    "fp16": torch.float16,
+}
+
+
+def pick_device(device: str | torch.device = "auto") -> torch.device:
+    """The device asked for; ``auto`` is CUDA, then Apple's MPS, then the CPU."""
+    if str(device) == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        wanted = torch.device(device)
+        torch.empty(0, device=wanted)
+    except (RuntimeError, AssertionError, NotImplementedError) as bad:
+        raise InputError(f"device {str(device)!r} cannot be used here: {str(bad).splitlines()[0]}") from None
+    return wanted
+
+
+def pick_dtype(dtype: str | torch.dtype = "auto", device: str | torch.device = "cpu") -> torch.dtype:
+    """The dtype asked for; ``auto`` is float32 on the CPU, bfloat16 on a GPU that has it, else float16."""
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype == "auto":
+        if torch.device(device).type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if dtype not in DTYPES:
+        raise InputError(f"unknown dtype {dtype!r}; expected auto, float32, bfloat16 or float16")
+    return DTYPES[dtype]
+
+
+def load_tokenizer(
+    source: ModelSource | str | os.PathLike[str], trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model (the adapter's own where it has one), with a pad token.
+
+    Raises:
+        ModelError: the folder holds no tokenizer, or it cannot be loaded.
+    """
+    source = source if isinstance(source, ModelSource) else resolve_model(source)
+    name = source.base
+    if source.adapter is not None and _has_tokenizer(Path(source.adapter)):
+        name = source.adapter
+    if Path(name).is_dir() and not _has_tokenizer(Path(name)):
+        raise ModelError(
+            f"{name} holds no tokenizer: expected tokenizer.json\nsave the model's tokenizer in that folder"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, ImportError, KeyError) as bad:
+        raise ModelError(_cannot_load("tokenizer", name, bad)) from bad
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token is None:
+            raise ModelError(f"the tokenizer of {name} has neither a pad token nor an end token; add an end token")
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(
+    source: ModelSource | str | os.PathLike[str],
+    *,
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
+    trust_remote_code: bool = False,
+    quantization: Literal["4bit"] | None = None,
+) -> PreTrainedModel:
+    """A causal language model in evaluation mode, with its adapter where the source names one.
+
+    Weights come from safetensors alone, since other formats may run code when they are read.
+
+    Raises:
+        ModelError: no such model, no safetensors, remote code not allowed, or an adapter of another base.
+    """
+    source = source if isinstance(source, ModelSource) else resolve_model(source)
+    where = pick_device(device)
+    options: dict[str, Any] = {"dtype": pick_dtype(dtype, where)}
+    if quantization == "4bit":
+        options |= {"quantization_config": _four_bit(where), "device_map": {"": where}}
+    model: Any
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source.base, use_safetensors=True, trust_remote_code=trust_remote_code, **options
+        )
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as bad:
+        raise ModelError(_cannot_load("model", source.base, bad)) from bad
+    if source.adapter is not None:
+        model = _with_adapter(model, source)
+    if quantization is None:
+        model = model.to(where)
+    return model.eval()
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+
+def _four_bit(device: torch.device) -> Any:
+    if device.type != "cuda":
+        raise InputError("4-bit loading needs a CUDA GPU; leave --qlora out to train plain LoRA")
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError:
+        raise InputError("4-bit loading needs bitsandbytes: pip install 'paft[qlora]'") from None
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=pick_dtype("auto", device),
+    )
+
+
+def _with_adapter(model: PreTrainedModel, source: ModelSource) -> Any:
+    from peft import PeftModel
+
+    adapter = str(source.adapter)
+    if Path(adapter).is_dir() and not (Path(adapter) / "adapter_model.safetensors").is_file():
+        raise ModelError(f"{adapter} holds no adapter_model.safetensors; only safetensors are loaded")
+    _refuse_other_architecture(model, adapter, source.base)
+    try:
+        loaded = PeftModel.from_pretrained(model, adapter, use_safetensors=True)
+    except (RuntimeError, ValueError, OSError, KeyError) as bad:
+        reason = next((line.strip() for line in str(bad).splitlines() if "size mismatch" in line), None)
+        raise ModelError(
+            f"the adapter {adapter} does not fit the base model {source.base}: {reason or _first_line(bad)}"
+        ) from bad
+    _refuse_unfilled(loaded, adapter, source.base)
+    return loaded
+
+
+def _refuse_other_architecture(model: PreTrainedModel, adapter: str, base: str) -> None:
+    """Weights of the right shape can still belong to another kind of model."""
+    config = Path(adapter) / ADAPTER_CONFIG
+    if not config.is_file():
+        return
+    recorded = read_json(config).get("base_model_name_or_path") or ""
+    if not (Path(recorded) / "config.json").is_file():
+        return
+    trained_on = read_json(Path(recorded) / "config.json").get("model_type")
+    if trained_on != model.config.model_type:
+        raise ModelError(
+            f"the adapter {adapter} does not fit the base model {base}: it was trained on a {trained_on} model "
+            f"({recorded}), this one is {model.config.model_type}"
+        )
+
+
+def _refuse_unfilled(model: Any, adapter: str, base: str) -> None:
+    """PEFT only warns where adapter weights found no module, or a module found no weights."""
+    from peft import get_peft_model_state_dict
+    from peft.utils.save_and_load import load_peft_weights
+
+    wanted = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    stored = set(load_peft_weights(adapter, device="cpu"))
+    missing = sorted(wanted - stored)
+    extra = sorted(stored - wanted - {k for k in stored if "embed_tokens" in k or "lm_head" in k})
+    if missing or extra:
+        name = (missing or extra)[0]
+        raise ModelError(
+            f"the adapter {adapter} does not fit the base model {base}: "
+            f"{len(missing)} weights are missing and {len(extra)} have no place, such as {name}"
+        )
+
+
+def _cannot_load(what: str, name: str, bad: Exception) -> str:
+    text = str(bad)
+    if "trust_remote_code" in text:
+        return f"{name} wants to run code of its own; give --trust-remote-code if you trust it"
+    if "safetensors" in text and "no file named" in text:
+        return (
+            f"{name} has no model.safetensors; only safetensors are loaded\nsave the model again with save_pretrained"
+        )
+    hint = "" if Path(name).is_dir() else "\ncheck the name, the network and your access to it, or give a local folder"
+    return f"cannot load the {what} of {name}: {_first_line(bad)}{hint}"
+
+
+def _first_line(bad: Exception) -> str:
+    lines = [line.strip() for line in str(bad).splitlines() if line.strip()]
+    return (lines[0] if lines else type(bad).__name__)[:300]
