@@ -1,0 +1,194 @@
+"""Task and example: what is asked and how an answer is judged. No wording lives here."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from paft.errors import InputError
+from paft.tasks.sampling import sample
+
+TaskType = Literal["choice", "label", "free"]
+SPLITS = ("train", "validation", "test")
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+_OPENERS = r"""(?:[\s"'`*_(\[{<“‘]|[-–—#>]\s)*"""
+_CUE = r"(?:(?:the\s+)?(?:(?:correct|best|right|final)\s+)?(?:answer|option|choice)\b[\s*_]*(?:is\b)?[\s*_]*:?)"
+_OPENING = re.compile(_OPENERS)
+_OPENING_AND_CUE = re.compile(rf"{_OPENERS}{_CUE}?{_OPENERS}", re.IGNORECASE)
+_LETTER = re.compile(r"""([A-Z])(?=[ \t]*(?:$|[\r\n])|[):\]}>;*`"”]|[.'’_](?!\w))""")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row of a task.
+
+    Attributes:
+        id: unique within the split.
+        slots: slot name -> text, for every slot and alias of the task; inserted into a template as it is.
+        answer: the text the model should write, without a leading space ("A", "person", "42").
+        gold: index of ``answer`` among ``Task.answers``; -1 for free answers.
+        options: the full texts of the choices, in letter order; empty unless the task is ``choice``.
+    """
+
+    id: str
+    slots: Mapping[str, str]
+    answer: str
+    gold: int = -1
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Named slots, examples and how an answer is judged. Two tasks are equal only where they are the same object.
+
+    Attributes:
+        name: catalogue name, or the name a task YAML gives.
+        type: ``choice`` (the answer is a letter), ``label`` (a label word) or ``free``.
+        slots: slot name -> what it holds, in reading order. A template must use every one of them.
+        aliases: other slot name -> the slot of ``slots`` it may stand for (WinoGrande: sentence -> prompt).
+        answers: the candidate answers, in order: letters or label words; empty for ``free``.
+        match: how a free answer is compared, ``exact`` or ``normalized``.
+        top_threshold: accuracy from which a prompt counts as a top prompt.
+        user_prompt: the default single prompt, or "".
+        description: one line on what is asked.
+        source: where the data comes from, for records; no secret.
+        read: split name -> its examples, in file order; kept once read.
+        read_questions: file -> the examples of rows whose answers are not known.
+    """
+
+    name: str
+    type: TaskType
+    slots: Mapping[str, str]
+    answers: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    match: Literal["exact", "normalized"] = "exact"
+    top_threshold: float = 0.85
+    user_prompt: str = ""
+    description: str = ""
+    source: str = ""
+    read: Callable[[str], Sequence[Example]] | None = None
+    read_questions: Callable[[str | Path], Sequence[Example]] | None = None
+
+    def examples(self, split: str, limit: int | None = None) -> Sequence[Example]:
+        """The examples of ``split``; with ``limit``, a uniform sample of that many in file order.
+
+        The sample's seed is fixed, so that every model and method meets the same examples.
+
+        Raises:
+            InputError: an unknown split, no data given, or no examples in it.
+        """
+        if split not in SPLITS:
+            raise InputError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
+        if self.read is None:
+            raise InputError(f"task {self.name!r} has no data; give --data a hub id, a file or a folder")
+        rows = self.read(split)
+        if not rows:
+            raise InputError(f"task {self.name!r}: the {split} split of {self.source} holds no examples")
+        return sample(rows, limit)
+
+    def questions(self, path: str | Path) -> Sequence[Example]:
+        """The rows of a file as examples whose answer is not known: ``answer`` is "", ``gold`` is -1.
+
+        The file has the columns of the task's rows, the answer's aside; ids are ``row:N`` unless the task names
+        an id column.
+
+        Raises:
+            MissingFileError, DataError: no such file, or a row that does not fit.
+        """
+        if self.read_questions is None:
+            raise InputError(f"task {self.name!r} cannot read rows without answers")
+        return self.read_questions(path)
+
+    def parse(self, text: str) -> int:
+        """Index into ``answers`` of the answer that a generated ``text`` opens with; -1 if none.
+
+        The text is read from its start, past spaces, quotes, brackets and asterisks, and past an opening such as
+        "Answer:", "The answer is" or "Option".
+
+        A letter must be upper-case and stand alone on its line or before one of ``. ) : ] } > ; *`` or a closing
+        quote: "A", "A.", "(A) text", "**A**" are A, "A dog", "As", "A/B" and "a" are nothing. That holds for
+        every letter, so that no option is easier to say than another.
+
+        A label word counts in any case where no letter or digit follows it. Where several fit, the longest wins.
+        """
+        if self.type == "choice":
+            match = _LETTER.match(text, _after(_OPENING_AND_CUE, text))
+            return self.answers.index(match[1]) if match and match[1] in self.answers else -1
+        for start in (0, _after(_OPENING, text), _after(_OPENING_AND_CUE, text)):
+            best = self._longest_label(" ".join(text[start:].split()).casefold())
+            if best >= 0:
+                return best
+        return -1
+
+    def _longest_label(self, head: str) -> int:
+        words = [" ".join(answer.split()).casefold() for answer in self.answers]
+        fits = [i for i, word in enumerate(words) if re.match(re.escape(word) + r"(?!\w)", head)]
+        return max(fits, key=lambda i: len(words[i]), default=-1)
+
+    def judge(self, example: Example, text: str) -> tuple[int, bool]:
+        """``(prediction, correct)`` for a generated text; the prediction is -1 for free answers.
+
+        Of a free answer as many lines are compared as the right one has.
+        """
+        if self.type != "free":
+            prediction = self.parse(text)
+            return prediction, prediction == example.gold
+        wanted = example.answer.strip()
+        found = "\n".join(text.strip().split("\n")[: wanted.count("\n") + 1]).strip()
+        if self.match == "normalized" and normalize(wanted):
+            return -1, normalize(found) == normalize(wanted)
+        return -1, found == wanted
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, data: str | Path | None = None) -> Task:
+        """The task of a task YAML; ``data`` takes the place of the folder that its files are relative to."""
+        from paft.tasks.custom import task_from_yaml
+
+        return task_from_yaml(path, data)
+
+    @classmethod
+    def from_jsonl(
+        cls,
+        path: str | Path | Mapping[str, str | Path],
+        *,
+        slots: Sequence[str] | Mapping[str, str],
+        answer: str,
+        type: TaskType = "free",
+        name: str = "",
+        **settings: Any,
+    ) -> Task:
+        """A task from JSON lines: one file (the training split), or split name -> file.
+
+        Args:
+            slots: slot names that are keys of the rows too, or slot name -> key.
+            answer: the key of the answer.
+            type: ``choice`` needs ``choices``, ``label`` needs ``labels``.
+            settings: any other key of a task YAML: ``id``, ``choices``, ``labels``, ``match``, ``split`` and so on.
+        """
+        from paft.tasks.custom import task_from_files
+
+        files = path if isinstance(path, Mapping) else {"train": path}
+        columns: dict[str, Any] = {"slots": slots, "answer": answer}
+        if "id" in settings:
+            columns["id"] = settings.pop("id")
+        stem = Path(next(iter(files.values()), "task")).stem
+        given = {"name": name or stem, "type": type, "files": files, "format": "jsonl", "columns": columns}
+        return task_from_files({**given, **settings})
+
+
+def _after(pattern: re.Pattern[str], text: str) -> int:
+    """Where what ``pattern`` takes from the start of ``text`` ends; 0 where it takes nothing."""
+    match = pattern.match(text)
+    return match.end() if match else 0
+
+
+def normalize(text: str) -> str:
+    """Casefolded, without punctuation and articles, spaces collapsed (as SQuAD compares answers)."""
+    text = unicodedata.normalize("NFKC", text).casefold()
+    text = "".join(c for c in text if not unicodedata.category(c).startswith("P"))
+    return " ".join(w for w in text.split() if w not in {"a", "an", "the"})

@@ -1,0 +1,207 @@
+"""A task of a user's own, from a task YAML or the same settings in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from paft.errors import DataError, InputError
+from paft.tasks.base import LETTERS, SPLITS, Example, Task
+from paft.tasks.benchmark import Reader
+from paft.tasks.rows import Row, cell, read_rows, shorten
+from paft.tasks.sources import FileSource, Source, find_data, find_splits, nothing_fits, only, split_of
+from paft.tasks.spec import Division, Spec, parse_spec
+from paft.tasks.yamlfile import as_document, read_yaml
+
+
+def task_from_yaml(path: str | Path, data: str | Path | None = None) -> Task:
+    """The task of a task YAML.
+
+    Args:
+        path: the YAML; its files are relative to its folder.
+        data: another folder for the files; or one file, which is the split that the YAML or its name states,
+            and else whichever split is asked for; or a hub id.
+
+    Raises:
+        MissingFileError: the YAML is not there. A file that it names is looked for when its split is read.
+        DataError: a key or value that does not fit.
+    """
+    return task_from_spec(parse_spec(read_yaml(path)), Path(path).parent, data)
+
+
+def task_from_files(settings: Mapping[str, Any], name: str = "Task.from_jsonl") -> Task:
+    """The task of settings with the keys of a task YAML; files are relative to the working folder."""
+    return task_from_spec(parse_spec(as_document(settings, name)), Path(), None)
+
+
+def task_from_spec(spec: Spec, folder: Path, data: str | Path | None = None) -> Task:
+    """The task of a checked ``spec`` whose files are relative to ``folder``; ``data`` as in ``task_from_yaml``."""
+    source = _source(spec, folder, data)
+    return Task(
+        name=spec.name,
+        type=spec.type,
+        slots={slot: f"the text of column {column!r}" for slot, column in spec.slots.items()},
+        answers=spec.answers,
+        match=spec.match,
+        top_threshold=spec.top_threshold,
+        user_prompt=spec.user_prompt,
+        description=spec.description,
+        source=source.description if source else "",
+        read=_reader(spec, source) if source else None,
+        read_questions=partial(_read_questions, spec),
+    )
+
+
+def _reader(spec: Spec, source: Source) -> Reader:
+    if spec.division:
+        return Reader(_Divided(spec, source, spec.division))
+    return Reader(partial(_read, spec, source))
+
+
+def _source(spec: Spec, folder: Path, data: str | Path | None) -> Source | None:
+    place = find_data(data) if data is not None else folder
+    if not isinstance(place, Path):
+        return place
+    if place.is_file():
+        names = [split for split, name in spec.files.items() if Path(name).name == place.name]
+        split = "train" if spec.division else names[0] if names else split_of(place.stem)
+        return FileSource(place, dict.fromkeys([split] if split else SPLITS, (place,)), spec.how)
+    if not spec.files:
+        if data is None:
+            return None
+        groups = find_splits(place)
+        if not groups:
+            raise nothing_fits(spec.name, place, "files such as train.jsonl or data/train-00000-of-00001.parquet")
+        return FileSource(place, only(groups, place), spec.how)
+    files = {split: (place / name,) for split, name in spec.files.items()}
+    named = {split: spec.document.where("files", split) for split in files}
+    return FileSource(place, files, spec.how, named=named)
+
+
+def _slots(spec: Spec, where: str, row: Mapping[str, Any]) -> dict[str, str]:
+    return {slot: cell(where, row, column) for slot, column in spec.slots.items()}
+
+
+def _example(spec: Spec, where: str, row: Mapping[str, Any], example_id: str) -> Example:
+    slots = _slots(spec, where, row)
+    options = tuple(slots[slot] for slot in spec.choices)
+    stored = cell(where, row, spec.answer)
+    if spec.type == "free":
+        if not stored.strip():
+            raise DataError(f"{where}: column {spec.answer!r} is empty; expected the answer")
+        return Example(example_id, slots, stored)
+    stored = stored.strip()
+    gold = _letter(spec, where, stored, options) if spec.type == "choice" else _label(spec, where, stored)
+    return Example(example_id, slots, spec.answers[gold], gold, options)
+
+
+def _label(spec: Spec, where: str, stored: str) -> int:
+    if stored not in spec.stored:
+        raise DataError(
+            f"{where}: {shorten(stored)} in column {spec.answer!r} is not among the labels; "
+            f"expected one of {', '.join(spec.stored)}, or add it to `labels`"
+        )
+    return spec.stored[stored]
+
+
+def _letter(spec: Spec, where: str, stored: str, options: tuple[str, ...]) -> int:
+    """The option a stored answer means: by ``labels`` where given; else a letter, a choice's name or its text."""
+    if spec.stored:
+        return _label(spec, where, stored)
+    letters = LETTERS[: len(options)]
+    meant = {letters.index(stored.upper())} if len(stored) == 1 and stored.upper() in letters else set()
+    for index, slot in enumerate(spec.choices):
+        if stored in (slot, spec.slots[slot]):
+            meant.add(index)
+    meant |= {index for index, option in enumerate(options) if stored and option.strip() == stored}
+    if len(meant) == 1:
+        return meant.pop()
+    if meant:
+        raise DataError(
+            f"{where}: {shorten(stored)} in column {spec.answer!r} could mean {len(meant)} of the options; "
+            f"say which with `labels: {{stored value: letter}}`"
+        )
+    raise DataError(
+        f"{where}: {shorten(stored)} in column {spec.answer!r} is none of the options; expected one of "
+        f"{', '.join(letters)}, {', '.join(spec.choices)}, an option's text, or `labels: {{stored value: letter}}`"
+    )
+
+
+def _identified(spec: Spec, rows: Iterable[Row], prefix: str) -> Iterator[Example]:
+    """Examples with the ids of the id column, which must not repeat, or ``prefix:row``."""
+    seen: dict[str, str] = {}
+    for number, (where, row) in enumerate(rows):
+        example_id = f"{prefix}:{number}" if spec.id is None else cell(where, row, spec.id).strip()
+        if spec.id is not None:
+            if not example_id:
+                raise DataError(f"{where}: column {spec.id!r} is empty; expected an id")
+            if example_id in seen:
+                raise DataError(f"{where}: the id {example_id!r} was used at {seen[example_id]}; ids must be unique")
+            seen[example_id] = where
+        yield _example(spec, where, row, example_id)
+
+
+def _read(spec: Spec, source: Source, split: str) -> Iterable[Example]:
+    return _identified(spec, source.rows(split), split)
+
+
+@dataclass
+class _Divided:
+    """One file parted into splits.
+
+    Rows are ranked by a hash of the seed and their slots' texts, and each split takes its share from the top.
+    So rows that read alike land in one split, and every share that is asked for gets at least one row
+    where there are enough. Ids keep the row of the file, ``train:row``.
+    """
+
+    spec: Spec
+    source: Source
+    division: Division
+    parts: dict[str, list[Example]] = field(default_factory=dict)
+
+    def __call__(self, split: str) -> Iterable[Example]:
+        if split != "train" and split not in self.division.shares:
+            return _read(self.spec, self.source, split)
+        if not self.parts:
+            self.parts = self._divide()
+        return self.parts[split]
+
+    def _divide(self) -> dict[str, list[Example]]:
+        examples = list(_identified(self.spec, self.source.rows("train"), "train"))
+        alike: dict[bytes, list[int]] = {}
+        for place, example in enumerate(examples):
+            text = "\0".join([str(self.division.seed), *example.slots.values()])
+            alike.setdefault(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), []).append(place)
+        groups = [alike[digest] for digest in sorted(alike)]
+        owner = ["train"] * len(examples)
+        for split, share in self.division.shares.items():
+            wanted, taken = max(1, round(share * len(examples))), 0
+            while taken < wanted and len(groups) > 1:
+                for place in groups.pop():
+                    owner[place] = split
+                    taken += 1
+        parts: dict[str, list[Example]] = {split: [] for split in ("train", *self.division.shares)}
+        for example, split in zip(examples, owner, strict=True):
+            parts[split].append(example)
+        return parts
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "parts": {}}
+
+
+def _read_questions(spec: Spec, path: str | Path) -> list[Example]:
+    examples, seen = [], set()
+    for number, (where, row) in enumerate(read_rows(Path(path), spec.how)):
+        example_id = cell(where, row, spec.id).strip() if spec.id is not None and spec.id in row else f"row:{number}"
+        if example_id in seen:
+            raise DataError(f"{where}: the id {example_id!r} stands twice; ids must be unique")
+        seen.add(example_id)
+        slots = _slots(spec, where, row)
+        examples.append(Example(example_id, slots, "", -1, tuple(slots[slot] for slot in spec.choices)))
+    if not examples:
+        raise InputError(f"{path} holds no rows")
+    return examples
