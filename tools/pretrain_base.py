@@ -267,6 +267,8 @@ def export(model: LlamaForCausalLM, out: Path, target: Path) -> None:
     """Weights in bfloat16 and the tokenizer, as a plain model folder."""
     model.bfloat16().save_pretrained(target)
     PreTrainedTokenizerFast.from_pretrained(out / "tokenizer").save_pretrained(target)
+    for file in target.iterdir():
+        file.chmod(0o644)  # safetensors writes for its owner alone
     print(f"wrote {target}: {sum(f.stat().st_size for f in target.iterdir()) / 1e6:.1f} MB")
 
 
