@@ -17,7 +17,10 @@ from paft.errors import InputError
 
 @runtime_checkable
 class Schedule(Protocol):
-    """Assigns a prompt id to every position of an epoch, and may learn from the losses it caused."""
+    """Assigns a prompt id to every position of an epoch, and may learn from the losses it caused.
+
+    One that learns sets ``adaptive = True``: its plans cannot be made again, so the written ones count.
+    """
 
     def assign(self, epoch: int, example_ids: Sequence[str]) -> list[str]:
         """The prompt id of each position; ``example_ids`` are in training order. Same call, same answer."""
@@ -52,6 +55,8 @@ class UniformSchedule(_Fixed):
             raise InputError("a schedule needs at least one prompt, found none")
         if examples_per_prompt < 1:
             raise InputError(f"examples_per_prompt must be at least 1, found {examples_per_prompt}")
+        if seed < 0:
+            raise InputError(f"a seed must be at least 0, found {seed}")
         self.prompt_ids = list(prompt_ids)
         self.examples_per_prompt = examples_per_prompt
         self.seed = seed

@@ -45,7 +45,8 @@ class ModelSource:
         """The chat setting to use: the one asked for, or the run's own where that is ``auto``."""
         if asked != "auto":
             return asked
-        return str(self.run_settings().get("chat", "auto"))
+        training = self.run_settings().get("training")
+        return str(training.get("chat", "auto")) if isinstance(training, dict) else "auto"
 
 
 def embedded_folder() -> Path:

@@ -1,0 +1,73 @@
+"""Prompt-agnostic fine-tuning: a language model that answers alike however its prompt is worded.
+
+The names below are the library. They are loaded when first used, so that ``import paft`` is quick and
+needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paft.errors import PaftError
+    from paft.evaluation import SweepCallback, SweepResult, sweep
+    from paft.models import load_model, load_tokenizer
+    from paft.prompts import Message, Prompt, PromptSet, Template
+    from paft.schedule import FixedSchedule, Schedule, StaticMixSchedule, UniformSchedule
+    from paft.tasks import Example, Task, load_task
+    from paft.training import PaftConfig, PaftTrainer, train
+
+    __version__: str
+
+__all__ = [
+    "Example",
+    "FixedSchedule",
+    "Message",
+    "PaftConfig",
+    "PaftError",
+    "PaftTrainer",
+    "Prompt",
+    "PromptSet",
+    "Schedule",
+    "StaticMixSchedule",
+    "SweepCallback",
+    "SweepResult",
+    "Task",
+    "Template",
+    "UniformSchedule",
+    "__version__",
+    "load_model",
+    "load_task",
+    "load_tokenizer",
+    "sweep",
+    "train",
+]
+
+_PARTS = {
+    "paft.tasks": ("Example", "Task", "load_task"),
+    "paft.prompts": ("Message", "Prompt", "PromptSet", "Template"),
+    "paft.schedule": ("FixedSchedule", "Schedule", "StaticMixSchedule", "UniformSchedule"),
+    "paft.models": ("load_model", "load_tokenizer"),
+    "paft.training": ("PaftConfig", "PaftTrainer", "train"),
+    "paft.evaluation": ("SweepCallback", "SweepResult", "sweep"),
+    "paft.errors": ("PaftError",),
+}
+_HOME = {name: part for part, names in _PARTS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("paft")
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"module 'paft' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,93 @@
+"""``paft demo``: the whole method on the embedded model and task, offline."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paft.cli.options import option
+from paft.cli.quiet import console, hush_weights, say
+from paft.cli.verb import SimpleVerb
+from paft.errors import InputError
+
+if TYPE_CHECKING:
+    from paft.experiments.demo import DemoResult
+
+STEPS = {
+    "base": "the model as it is",
+    "user": "fine-tuned on one prompt",
+    "static-mix": "fine-tuned on 100 prompts, each example with one of them throughout",
+    "paft": "fine-tuned on 100 prompts, drawn anew after every few examples",
+}
+
+
+@dataclass(kw_only=True)
+class Options:
+    """Flags of ``paft demo``."""
+
+    output: str = option("folder for runs, sweeps, pictures and results.json", "paft-demo", metavar="DIR")
+    seed: int = option("decides every draw of the demo", 0)
+
+
+def run(options: Options) -> int:
+    if options.seed < 0:
+        raise InputError(f"--seed must be at least 0, found {options.seed}")
+    from paft.experiments.demo import run_demo
+
+    hush_weights()
+    result = run_demo(options.output, options.seed, progress=sys.stderr.isatty(), announce=_announce)
+    _print_table(result)
+    pictures = save_pictures(result)
+    _print_next(result, pictures)
+    return 0
+
+
+def save_pictures(result: DemoResult) -> list[Path]:
+    """The accuracy distributions of the four methods, as PNG and SVG in the output folder."""
+    from paft.report.plots import plot_accuracy
+
+    methods = {name: list(numbers["per_prompt"].values()) for name, numbers in result.methods.items()}
+    return plot_accuracy(
+        methods,
+        result.output / "accuracy",
+        title=f"Accuracy under each of {result.prompts} unseen prompts",
+        note=f"one point is one prompt, all on the same {result.examples} examples; the bar is the mean",
+    )
+
+
+def _announce(method: str) -> None:
+    print(f"{method}: {STEPS.get(method, '')}", file=sys.stderr, flush=True)
+
+
+def _print_table(result: DemoResult) -> None:
+    from paft.report.tables import comparison_table
+
+    title = f"Accuracy (%) over {result.prompts} unseen prompts x {result.examples} test examples"
+    console().print(comparison_table(result.methods, title))
+
+
+def _print_next(result: DemoResult, pictures: list[Path]) -> None:
+    folder = shlex.quote(str(result.output))
+    say(f"{result.output}: results.json, the runs and sweeps of each method ({result.seconds:.0f} s)")
+    say("pictures: " + ", ".join(str(path) for path in pictures))
+    say()
+    say("Next, the prompts that the PAFT model does best and worst under, and your own model and task:")
+    say(
+        f"  paft sweep --model {folder}/paft/run --task demo --prompts {folder}/paft/sweep/prompts.jsonl "
+        f"--output {folder}/more --limit 100"
+    )
+    say("  paft init DATA.csv --output mine")
+    say("  paft prompts split mine/prompts.jsonl --ratio 2:1 --output mine/prompts")
+    say("  paft train --model MODEL --task mine/task.yaml --prompts mine/prompts/train.jsonl --output runs/mine")
+
+
+VERB = SimpleVerb(
+    name="demo",
+    summary="Four ways to fine-tune a small model that ships with paft, measured over 50 unseen prompts; offline.",
+    example="paft demo",
+    options=Options,
+    action=run,
+)

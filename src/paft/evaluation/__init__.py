@@ -1,0 +1,44 @@
+"""Measuring a model over many prompts: cells, scoring, sweep, statistics. Loaded lazily, since torch is slow."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paft.evaluation.callback import SweepCallback
+    from paft.evaluation.predicting import Prediction, predict
+    from paft.evaluation.result import SweepResult
+    from paft.evaluation.statistics import Interval, Summary, crossed_bootstrap, paired_difference, summarize
+    from paft.evaluation.sweeping import sweep
+
+_HOME = {
+    "Interval": "statistics",
+    "Prediction": "predicting",
+    "Summary": "statistics",
+    "SweepCallback": "callback",
+    "SweepResult": "result",
+    "crossed_bootstrap": "statistics",
+    "paired_difference": "statistics",
+    "predict": "predicting",
+    "summarize": "statistics",
+    "sweep": "sweeping",
+}
+__all__ = [
+    "Interval",
+    "Prediction",
+    "Summary",
+    "SweepCallback",
+    "SweepResult",
+    "crossed_bootstrap",
+    "paired_difference",
+    "predict",
+    "summarize",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

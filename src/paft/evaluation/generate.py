@@ -1,0 +1,69 @@
+"""Greedy decoding of a batch of prompts, each row stopping for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from paft.evaluation.forward import Forward
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The text of one row, without special tokens, and how many tokens it took, the end token included."""
+
+    text: str
+    tokens: int
+
+
+def greedy(
+    forward: Forward,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    end_ids: frozenset[int],
+    max_new_tokens: int,
+    satisfied: Callable[[int, str], bool],
+) -> list[Generated]:
+    """The likeliest token after another, until an end token, a line that satisfies, or ``max_new_tokens``.
+
+    Args:
+        prompts: token ids of each prompt.
+        end_ids: tokens that end a row.
+        max_new_tokens: most tokens of a row.
+        satisfied: ``(row, text)`` whether a text that has just got a line break needs no more.
+    """
+    out: list[list[int]] = [[] for _ in prompts]
+    live = list(range(len(prompts)))  # which prompt each row of the state belongs to
+    done: set[int] = set()
+    logits_bv, state = forward.start(prompts, use_cache=True)
+    while True:
+        for row, token in zip(live, logits_bv.argmax(dim=1).tolist(), strict=True):
+            if row in done:
+                continue
+            out[row].append(token)
+            if token in end_ids or len(out[row]) == max_new_tokens or _line_done(tokenizer, out[row], row, satisfied):
+                done.add(row)
+        if len(done) == len(prompts):
+            return [_generated(tokenizer, ids) for ids in out]
+        kept = [i for i, row in enumerate(live) if row not in done]
+        if 2 * len(kept) <= len(live):  # rows that are done still cost time; shrinking costs a copy
+            state.select(kept)
+            live = [live[i] for i in kept]
+        logits_bv = forward.extend(state, [[out[row][-1]] for row in live])[:, -1]
+
+
+def _line_done(
+    tokenizer: PreTrainedTokenizerBase, ids: list[int], row: int, satisfied: Callable[[int, str], bool]
+) -> bool:
+    return "\n" in _decode(tokenizer, ids[-1:]) and satisfied(row, _decode(tokenizer, ids))
+
+
+def _generated(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Generated:
+    return Generated(_decode(tokenizer, ids), len(ids))
+
+
+def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text if isinstance(text, str) else "".join(text)

@@ -1,0 +1,217 @@
+"""One model x many prompts x many examples, resumable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from paft.errors import InputError
+from paft.evaluation.cells import CellStore, refuse_other_work
+from paft.evaluation.forward import evaluating
+from paft.evaluation.identity import examples_digest, model_digest, prompts_digest
+from paft.evaluation.loaded import Model, load, refuse_trained, refuse_unfillable
+from paft.evaluation.pairs import Pair
+from paft.evaluation.progress import bar
+from paft.evaluation.result import SUMMARY_FILE, SweepResult
+from paft.evaluation.scoring import Options, Scorer, make_scorer
+from paft.evaluation.statistics import summarize
+from paft.files import write_json
+from paft.models import resolve_model
+from paft.prompts import PromptSet
+from paft.tasks.base import Example, Task
+
+FORMAT_VERSION = 1
+CHUNK = 1024  # pairs encoded and sorted by length together
+
+
+def sweep(
+    model: Model,
+    task: Task,
+    prompts: PromptSet,
+    split: str = "test",
+    *,
+    adapter: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] | None = None,
+    scoring: str = "auto",
+    limit: int | None = None,
+    top: float | None = None,
+    batch_tokens: int | None = None,
+    max_length: int = 1024,
+    normalize: str = "none",
+    dtype: str = "auto",
+    device: str = "auto",
+    chat: str = "auto",
+    allow_overlap: bool = False,
+    on_long: Literal["error", "drop"] = "error",
+    seed: int = 0,
+    progress: bool = True,
+    max_new_tokens: int | None = None,
+    trust_remote_code: bool = False,
+    flush_seconds: float = 10.0,
+) -> SweepResult:
+    """Measure a model over many prompts on the same examples.
+
+    Args:
+        model: hub id, folder, run folder, ``embedded``, or a loaded ``(model, tokenizer)``.
+        task: the task, with data.
+        prompts: the prompts to measure with; those that the run was trained on are refused.
+        split: ``train``, ``validation`` or ``test``.
+        adapter: a PEFT adapter upon ``model``.
+        output: folder for cells, prompts and summary. One that holds the same work is continued.
+        scoring: ``likelihood``, ``generate``, ``continuation``, or ``auto``: ``generate`` for free answers, else
+            ``likelihood``.
+        limit: a uniform sample of that many examples, the same for every model.
+        top: accuracy from which a prompt counts as a top prompt; by default the task's.
+        batch_tokens: most tokens of a batch, padding included; by default 2,048 on a CPU, 16,384 elsewhere.
+        max_length: most tokens of prompt and answer.
+        normalize: compare log-likelihoods as they are (``none``), per token (``tokens``) or per byte (``bytes``).
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``; a loaded model keeps its own.
+        device: ``auto`` or a torch device; a loaded model stays where it is.
+        chat: wrap prompts in the tokenizer's chat template: ``on``, ``off``, or ``auto``: as the run was trained,
+            else where there is a template.
+        allow_overlap: take prompts that the run was trained on, too.
+        on_long: an example too long under any prompt is an ``error``, or is left out for all prompts (``drop``).
+        seed: of the interval's bootstrap draws; cells involve no chance.
+        progress: show a bar where stderr is a terminal.
+        max_new_tokens: most tokens to generate; by default the longest answer's and 4 more.
+        trust_remote_code: let a model from the hub run code of its own.
+        flush_seconds: seconds between two pieces of cells written.
+
+    Returns:
+        The result, which ``SweepResult.load(output)`` reads again.
+
+    Raises:
+        InputError, TemplateError, ModelError: the call does not fit together.
+        EncodingError: an example that cannot be encoded or is too long, by name.
+        OutputError: ``output`` holds other work.
+        RunError: out of memory or disk; finished cells are kept.
+    """
+    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat)
+    settled = options.scoring_of(task)
+    if on_long not in ("error", "drop"):
+        raise InputError(f"--on-long must be error or drop, found {on_long!r}")
+    source = None if isinstance(model, tuple) else resolve_model(model, adapter)
+    if source is not None:
+        options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, source.chat(chat))
+        if not allow_overlap:
+            refuse_trained(source, prompts)
+    examples = task.examples(split, limit)
+    refuse_unfillable(task, prompts, examples[0])
+    identity = _identity(task, prompts, split, examples, options, settled, on_long)
+    if output is not None:
+        refuse_other_work(output, identity)
+    loaded = load(model, source, adapter, dtype, device, trust_remote_code)
+    identity |= {"dtype": loaded.dtype, "weights": model_digest(loaded.model)}
+    record = {
+        "model": loaded.name,
+        "adapter": loaded.adapter,
+        "task": task.name,
+        "source": task.source,
+        "split": split,
+        "scoring": settled,
+        "dtype": identity["dtype"],
+        "seed": seed,
+    }
+    note = {"record": record, "example_ids": [e.id for e in examples]}
+    scorer = make_scorer(loaded.model, loaded.tokenizer, task, options, examples)
+    kept = _fitting(scorer, prompts, examples, on_long)  # before the folder is claimed: a wrong input leaves no trace
+    with CellStore(output, identity, note, flush_seconds) as store, evaluating(loaded.model):
+        if output is not None and not (Path(output) / "prompts.jsonl").exists():
+            prompts.save(Path(output) / "prompts.jsonl")
+        _score(scorer, store, prompts, kept, progress)
+        dropped = len(examples) - len(kept)
+        result = _summarized(store, prompts, kept, record, task.top_threshold if top is None else top, dropped)
+    if output is not None:
+        write_json(Path(output) / SUMMARY_FILE, result.summary)
+    return result
+
+
+def _identity(
+    task: Task,
+    prompts: PromptSet,
+    split: str,
+    examples: Sequence[Example],
+    options: Options,
+    scoring: str,
+    on_long: str,
+) -> dict[str, Any]:
+    """What decides the cells, but for the weights and their dtype: batch sizes and devices do not."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "task": task.name,
+        "answers": list(task.answers),
+        "match": task.match,
+        "split": split,
+        "scoring": scoring,
+        "normalize": options.normalize,
+        "chat": options.chat,
+        "max_length": options.max_length,
+        "max_new_tokens": options.max_new_tokens,
+        "on_long": on_long,
+        "examples": examples_digest(examples),
+        "prompts": prompts_digest(prompts),
+    }
+
+
+def _fitting(scorer: Scorer, prompts: PromptSet, examples: Sequence[Example], on_long: str) -> list[Example]:
+    """The examples that fit under every prompt, so that all prompts meet the same ones."""
+    long: set[str] = set()
+    for prompt in prompts:
+        left = [Pair(prompt, e) for e in examples if e.id not in long]
+        for start in range(0, len(left), CHUNK):
+            found = scorer.too_long(left[start : start + CHUNK])
+            if found and on_long == "error":
+                raise found[0].error()
+            long |= {f.pair.example.id for f in found}
+    kept = [e for e in examples if e.id not in long]
+    if not kept:
+        raise InputError(
+            f"all {len(examples)} examples are longer than {scorer.encoder.max_length} tokens under some prompt; "
+            "raise --max-length"
+        )
+    return kept
+
+
+def _score(scorer: Scorer, store: CellStore, prompts: PromptSet, examples: Sequence[Example], progress: bool) -> None:
+    """Compute the cells that the store does not hold yet."""
+    todo = [Pair(p, e) for p in prompts for e in examples if (p.id, e.id) not in store]
+    total = len(prompts) * len(examples)
+    with bar("sweep", total, total - len(todo), progress) as advance:
+        store.start_clock()
+        for start in range(0, len(todo), CHUNK):
+            for cells in scorer.score(todo[start : start + CHUNK]):
+                store.add(cells)
+                advance(len(cells))
+        store.flush()
+
+
+def _summarized(
+    store: CellStore, prompts: PromptSet, examples: Sequence[Example], record: dict[str, Any], top: float, dropped: int
+) -> SweepResult:
+    result = SweepResult.of_cells(store.cells.values(), prompts.ids, [e.id for e in examples], {})
+    numbers = summarize(result.correct_pn, result.answer_pn, result.gold_n, top)
+    interval = result.interval(seed=record["seed"])
+    result.summary.update(
+        format_version=FORMAT_VERSION,
+        mean=numbers.mean,
+        std=numbers.std,
+        std_corrected=numbers.std_corrected,
+        min=numbers.min,
+        q05=numbers.q05,
+        max=numbers.max,
+        macro_f1=numbers.macro_f1,
+        flip_rate=numbers.flip_rate,
+        top={"threshold": top, "share": numbers.top_share},
+        mean_interval={"level": interval.level, "low": interval.low, "high": interval.high},
+        prompts=len(prompts),
+        examples=len(examples),
+        seconds=store.seconds,
+        tokens_generated=sum(c.generated_tokens for row in result.cells_pn for c in row),
+        truncated=0,  # nothing is ever cut: too long is an error, or dropped
+        dropped=dropped,
+        **record,
+        per_prompt=dict(zip(prompts.ids, numbers.accuracy_p.tolist(), strict=True)),
+    )
+    return result

@@ -1,0 +1,1 @@
+"""Tables and pictures from saved records; never needs a model."""

@@ -1,0 +1,138 @@
+"""What a PAFT run is told: the fields of ``TrainingArguments``, its own, and the paper's defaults."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import IntervalStrategy, TrainingArguments
+
+from paft.errors import InputError
+from paft.models import pick_dtype
+
+METHODS = ("paft", "static-mix", "user")
+MOST_EXAMPLES = 20_000
+
+
+def _help(text: str, **more: Any) -> dict[str, Any]:
+    return {"help": text, **more}
+
+
+@dataclass
+class PaftConfig(TrainingArguments):
+    """Settings of a run. Only fields that ``TrainingArguments`` lacks, or whose default differs, stand here.
+
+    One step trains on ``per_device_train_batch_size x gradient_accumulation_steps x processes`` examples, in
+    the order of the plan. Defaults are those of the paper (section 4.1 of arXiv 2502.12859) where it names one.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    method: str = field(default="paft", metadata=_help("How prompts are assigned.", choices=list(METHODS)))
+    examples_per_prompt: int = field(
+        default=4, metadata=_help("K: after so many examples of the stream a new prompt is drawn.")
+    )
+    max_length: int = field(default=1024, metadata=_help("Most tokens of prompt and answer together."))
+    on_long: str = field(
+        default="error",
+        metadata=_help(
+            "What to do with an example that is longer: stop, or leave out and count.", choices=["error", "drop"]
+        ),
+    )
+    max_examples: int = field(
+        default=MOST_EXAMPLES, metadata=_help("Most training examples; a uniform sample if more.")
+    )
+    batch_tokens: int = field(
+        default=4096,
+        metadata=_help("Most tokens, padding counted, in one forward pass. Splits a step, never changes its result."),
+    )
+    chat: str = field(
+        default="auto",
+        metadata=_help("Wrap prompts in the model's chat template.", choices=["auto", "on", "off"]),
+    )
+    dtype: str = field(default="auto", metadata=_help("auto, float32, bfloat16 or float16."))
+    eval_examples: int = field(
+        default=200, metadata=_help("Validation cells (prompt x example) looked at in each evaluation.")
+    )
+    early_stopping_patience: int = field(
+        default=0, metadata=_help("Stop after so many evaluations without a better one; 0 never stops.")
+    )
+
+    learning_rate: float = field(default=1e-4, metadata=_help("The highest learning rate."))
+    lr_scheduler_type: str = field(default="cosine", metadata=_help("The learning rate schedule."))
+    warmup_steps: float = field(default=0.1, metadata=_help("Warm-up steps; below 1, a share of all steps."))
+    seed: int = field(default=0, metadata=_help("The one seed that decides everything."))
+    logging_steps: float = field(default=10, metadata=_help("Log every so many steps; below 1, a share of all."))
+    logging_nan_inf_filter: bool = field(default=False, metadata=_help("Hide losses that are not numbers."))
+    save_total_limit: int | None = field(default=2, metadata=_help("Most checkpoints kept."))
+    remove_unused_columns: bool = field(default=False, metadata=_help("Not used: batches are made from the plan."))
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata=_help("Restore callbacks, such as early stopping, when a run is resumed.")
+    )
+    dataloader_num_workers: int = field(
+        default_factory=lambda: 2 if torch.cuda.is_available() else 0,
+        metadata=_help("Processes that render and tokenise; 2 beside a GPU, else 0."),
+    )
+
+    def __post_init__(self) -> None:
+        self._check()
+        self._choose_precision()
+        self._align_evaluation()
+        if self.activation_checkpointing is None:  # the older name of the same switch, without its warning
+            self.activation_checkpointing, self.gradient_checkpointing = self.gradient_checkpointing, None
+        if self.disable_tqdm is None:
+            self.disable_tqdm = not sys.stderr.isatty()
+        super().__post_init__()
+        self._n_gpu = min(self.n_gpu, 1)  # several GPUs: accelerate launch; DataParallel would split a micro-batch
+
+    def validate_by_default(self) -> None:
+        """Validate at the end of each epoch, unless a strategy was chosen."""
+        if self.eval_strategy == IntervalStrategy.NO:
+            self.eval_strategy, self.do_eval = IntervalStrategy.EPOCH, True
+
+    def _check(self) -> None:
+        lowest = {"examples_per_prompt": 1, "max_length": 2, "max_examples": 1, "batch_tokens": 2, "seed": 0}
+        lowest |= {"eval_examples": 1, "early_stopping_patience": 0, "per_device_train_batch_size": 1}
+        lowest |= {"gradient_accumulation_steps": 1}
+        for name, least in lowest.items():
+            if getattr(self, name) < least:
+                raise InputError(f"--{name.replace('_', '-')} must be at least {least}, found {getattr(self, name)}")
+        if not self.num_train_epochs > 0:
+            raise InputError(f"--num-train-epochs must be more than 0, found {self.num_train_epochs}")
+        for name in ("method", "on_long", "chat"):
+            choices = self.__dataclass_fields__[name].metadata["choices"]
+            if getattr(self, name) not in choices:
+                raise InputError(f"unknown {name} {getattr(self, name)!r}; expected one of {', '.join(choices)}")
+        if self.auto_find_batch_size:
+            raise InputError("auto_find_batch_size would change what a step is; lower --batch-tokens instead")
+
+    def _choose_precision(self) -> None:
+        """Set ``bf16`` or ``fp16`` from ``dtype``; on a GPU ``auto`` takes what it is fast in."""
+        on_gpu = torch.cuda.is_available() and not self.use_cpu
+        if self.bf16 or self.fp16:
+            flag = "bfloat16" if self.bf16 else "float16"
+            if self.dtype != "auto" and pick_dtype(self.dtype) != pick_dtype(flag):
+                raise InputError(f"--dtype {self.dtype} and --{'bf16' if self.bf16 else 'fp16'} contradict each other")
+            self.dtype = flag
+        elif self.dtype == "auto" and os.environ.get("ACCELERATE_MIXED_PRECISION", "no") in ("bf16", "fp16"):
+            self.dtype = os.environ["ACCELERATE_MIXED_PRECISION"]
+        chosen = pick_dtype(self.dtype, "cuda" if on_gpu else "cpu")
+        self.bf16, self.fp16 = chosen == torch.bfloat16, chosen == torch.float16
+        if self.bf16 and not on_gpu:
+            self.use_cpu = True
+        if self.fp16 and not on_gpu:
+            raise InputError("float16 training needs a GPU; use --dtype float32 or bfloat16")
+
+    def _align_evaluation(self) -> None:
+        """A best checkpoint has to be one that was saved when it was evaluated."""
+        if self.eval_strategy == "no" and (self.load_best_model_at_end or self.early_stopping_patience):
+            self.eval_strategy = "epoch"
+        if self.early_stopping_patience and self.metric_for_best_model is None:
+            self.metric_for_best_model = "loss"
+        if self.load_best_model_at_end and self.save_strategy != "best":
+            self.save_strategy = self.eval_strategy
+            self.save_steps = self.eval_steps or self.logging_steps
