@@ -72,7 +72,9 @@ def test_a_wrong_value_names_the_flag() -> None:
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
-    config.write_text("file: from-file\nmax-length: 5\nratio: 8:1\nwarm: no\noutput_dir: here\nextra: {lr: 1.5}\nnames: null\n")
+    config.write_text(
+        "file: from-file\nmax-length: 5\nratio: 8:1\nwarm: no\noutput_dir: here\nextra: {lr: 1.5}\nnames: null\n"
+    )
     found = parse("--config", str(config), "--max-length", "7")
     expected = {"file": "from-file", "max_length": 7, "ratio": "8:1", "warm": False, "output": "here"}
     assert found == expected | {"extra": {"lr": 1.5}, "names": None}

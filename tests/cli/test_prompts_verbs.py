@@ -62,6 +62,20 @@ def test_check_of_a_good_set(paft: Callable, case) -> None:
     assert json.loads(paft("prompts", "check", case.test_prompts, "--task", case.task, "--format", "json").out) == []
 
 
+def test_check_against_another_set_names_what_both_hold(paft: Callable, case) -> None:
+    other = case.folder / "other.jsonl"
+    mine = PromptSet.from_texts(["Judge this for me: {text} Answer:", "Wholly different words {text} so it is a:"])
+    mine.save(case.folder / "mine.jsonl")
+    PromptSet.from_texts(["Judge this, for me: {text} Answer:", "Some third wording of the task {text} ="]).save(other)
+    found = paft(
+        "prompts", "check", case.folder / "mine.jsonl", "--task", case.task, "--against", other, "--format", "json"
+    )
+    rows = json.loads(found.out)
+    assert [(r["prompt_id"], r["code"]) for r in rows] == [(mine.ids[0], "near-duplicate")]
+    assert rows[0]["other_id"] == PromptSet.load(other).ids[0]
+    assert "punctuation" in rows[0]["message"]
+
+
 def test_split_is_seeded_and_writes_both_sides_or_none(paft: Callable, case) -> None:
     target = case.folder / "parts"
     words = ("prompts", "split", case.train_prompts, "--test", 1, "--output", target)

@@ -120,6 +120,15 @@ def test_a_hub_id_that_cannot_be_had_says_what_to_check():
         load_model("nobody/nothing-here", device="cpu")
 
 
+def test_the_chat_setting_of_a_run_is_taken_up_unless_another_is_asked_for(adapter):
+    (adapter / "prompts.jsonl").write_text('{"id": "a", "text": "{x}:"}\n')
+    (adapter / "config.yaml").write_text("method: paft\ntraining: {chat: 'off', seed: 0}\n")
+    source = resolve_model(adapter)
+    assert (source.chat(), source.chat("on")) == ("off", "on")
+    (adapter / "config.yaml").unlink()
+    assert resolve_model(adapter).chat() == "auto"
+
+
 def test_dtypes():
     assert pick_dtype("auto", "cpu") is torch.float32
     assert pick_dtype("bf16") is torch.bfloat16

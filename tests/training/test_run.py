@@ -15,6 +15,7 @@ from training.helpers import TEMPLATES, make_task
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from paft.errors import DataError, InputError, ModelError, OutputError
+from paft.models import resolve_model
 from paft.prompts import PromptSet
 from paft.training import merge, train
 from paft.training.run import choose_prompts
@@ -93,6 +94,8 @@ def test_the_folder_loads_with_plain_peft_and_merges(finished, tiny_model_dir, t
     assert AutoTokenizer.from_pretrained(folder)("Topic:")["input_ids"] == tokenizer("Topic:")["input_ids"]
     assert (folder / "model.safetensors").is_file()
     assert not list(folder.glob("adapter*"))
+    assert resolve_model(folder).run == folder  # a sweep of it refuses the prompts it was trained on
+    assert (folder / "prompts.jsonl").read_bytes() == (finished / "prompts.jsonl").read_bytes()
 
 
 def test_what_cannot_be_merged(finished, tiny_model_dir, tmp_path):

@@ -11,7 +11,8 @@ from paft.cli.quiet import console, say
 from paft.cli.shared import TaskOptions
 from paft.cli.verb import SimpleVerb
 from paft.errors import InputError
-from paft.prompts.check import CheckReport, check_file
+from paft.prompts import PromptSet
+from paft.prompts.check import CheckReport, check_against, check_file
 from paft.tasks import load_task
 
 STYLES = {"error": "bold red", "warning": "yellow"}
@@ -22,12 +23,16 @@ class Options(TaskOptions):
     """Flags of ``paft prompts check``."""
 
     file: str = option("the prompt set, JSON lines", positional=True)
+    against: str | None = option("another set: also name what stands in both, or nearly so", None, metavar="FILE")
     threshold: float = option("similarity from which two prompts are near-duplicates", 0.9)
     format: Literal["table", "json"] = option("a table for people or a JSON list for programs", "table")
 
 
 def run(options: Options) -> int:
     report = check_file(options.file, load_task(options.task, options.data), options.threshold)
+    if options.against is not None and not report.errors:
+        shared = check_against(PromptSet.load(options.file), PromptSet.load(options.against), options.threshold)
+        report = CheckReport(report.size, sorted(report.problems + shared, key=lambda problem: problem.position))
     if options.format == "json":
         say(json.dumps(report.rows(), indent=2, ensure_ascii=False))
     else:
@@ -64,7 +69,7 @@ def _count(items: list, word: str) -> str:
 VERB = SimpleVerb(
     name="prompts check",
     summary="Say what is wrong, or looks wrong, with each prompt of a set. Exits with 2 where an error stands.",
-    example="paft prompts check prompts.jsonl --task task.yaml",
+    example="paft prompts check test.jsonl --task task.yaml --against train.jsonl",
     options=Options,
     action=run,
 )

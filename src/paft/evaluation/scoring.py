@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -12,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from paft.errors import InputError, RunError
+from paft.errors import RunError
 from paft.evaluation.cells import Cell
 from paft.evaluation.forward import Forward
 from paft.evaluation.generate import Generated, greedy
 from paft.evaluation.likelihood import Query, log_likelihoods
+from paft.evaluation.options import Options
 from paft.evaluation.pairs import (
     Pair,
     TooLong,
@@ -30,49 +30,10 @@ from paft.evaluation.pairs import (
 from paft.models import Encoder, Encoding
 from paft.tasks.base import Example, Task
 
-SCORINGS = ("likelihood", "generate", "continuation")
-NORMALIZATIONS = ("none", "tokens", "bytes")
 LOGITS = 1 << 27  # float32 logits after the contexts of one batch: 512 MB at most
 SPARE_TOKENS = 4  # beyond the longest answer: a line break, a bracket, the end token
 FREE_TOKENS = 64  # for free answers where no gold answer tells how long they are
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How answers are scored.
-
-    Attributes:
-        scoring: ``likelihood``, ``generate`` or ``continuation``; ``auto`` is ``generate`` for free answers, else
-            ``likelihood``.
-        normalize: divide a candidate's log-likelihood by nothing, its ``tokens`` or the ``bytes`` of its text.
-        batch_tokens: most tokens of a batch, padding included; None is 2,048 on a CPU and 16,384 elsewhere.
-        max_length: most tokens of prompt and answer; never more than the model has positions.
-        max_new_tokens: most tokens to generate; None is the longest answer and 4 more.
-        chat: ``auto``, ``on`` or ``off``: whether prompts are wrapped in the tokenizer's chat template.
-    """
-
-    scoring: str = "auto"
-    normalize: str = "none"
-    batch_tokens: int | None = None
-    max_length: int = 1024
-    max_new_tokens: int | None = None
-    chat: str = "auto"
-
-    def scoring_of(self, task: Task) -> str:
-        """The scoring to use for ``task``. Raises InputError where the options do not fit it or each other."""
-        scoring = ("generate" if task.type == "free" else "likelihood") if self.scoring == "auto" else self.scoring
-        if scoring not in SCORINGS:
-            raise InputError(f"unknown --scoring {scoring!r}; expected one of {', '.join(SCORINGS)}")
-        if self.normalize not in NORMALIZATIONS:
-            raise InputError(f"unknown --normalize {self.normalize!r}; expected one of {', '.join(NORMALIZATIONS)}")
-        if task.type == "free" and scoring != "generate":
-            raise InputError(f"task {task.name!r} has free answers, so there are no candidates; use --scoring generate")
-        for name in ("batch_tokens", "max_new_tokens"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"--{name.replace('_', '-')} must be at least 1, found {value}")
-        return scoring
 
 
 class Scorer:

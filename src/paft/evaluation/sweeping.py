@@ -12,10 +12,11 @@ from paft.evaluation.cells import CellStore, refuse_other_work
 from paft.evaluation.forward import evaluating
 from paft.evaluation.identity import examples_digest, model_digest, prompts_digest
 from paft.evaluation.loaded import Model, load, refuse_trained, refuse_unfillable
+from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair
 from paft.evaluation.progress import bar
 from paft.evaluation.result import SUMMARY_FILE, SweepResult
-from paft.evaluation.scoring import Options, Scorer, make_scorer
+from paft.evaluation.scoring import Scorer, make_scorer
 from paft.evaluation.statistics import summarize
 from paft.files import write_json
 from paft.models import resolve_model

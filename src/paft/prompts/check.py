@@ -6,15 +6,19 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from paft.errors import DataError, InputError, TemplateError
 from paft.files import read_jsonl
+from paft.prompts.overlap import overlap
 from paft.prompts.prompt import Prompt, check_fields, default_id
 from paft.prompts.rules import findings
 from paft.prompts.similarity import collapse, comparable, similar_pairs
 from paft.prompts.template import Template
 from paft.tasks.base import Task
+
+if TYPE_CHECKING:
+    from paft.prompts.prompt_set import PromptSet
 
 ERRORS = ("missing-slot", "unknown-slot", "bad-syntax", "empty", "leftover", "answer-leak")
 WARNINGS = ("repeated-slot", "no-cue", "literal-newline", "too-long", "duplicate", "near-duplicate")
@@ -90,6 +94,21 @@ def check(prompts: Iterable[Prompt], task: Task, threshold: float = 0.9) -> Chec
         threshold: similarity from which two prompts are near-duplicates, above 0 and at most 1.
     """
     return _report([_Row(prompt.id, prompt.template) for prompt in prompts], task, threshold)
+
+
+def check_against(prompts: PromptSet, other: PromptSet, threshold: float = 0.9) -> list[Problem]:
+    """Wordings of ``prompts`` that stand in ``other`` too, as warnings: each prompt with the one most like it."""
+    place = {prompt_id: number for number, prompt_id in enumerate(prompts.ids, start=1)}
+    found: dict[str, Problem] = {}
+    for other_id, prompt_id, alike, kind in overlap(other, prompts, threshold):
+        code = "duplicate" if kind == "duplicate" else "near-duplicate"
+        says = {
+            "duplicate": "stands in the other set too",
+            "punctuation": f"stands in the other set but for punctuation, {alike:.3f} similar",
+            "near": f"{alike:.3f} similar to a prompt of the other set",
+        }[kind]
+        found.setdefault(prompt_id, Problem(prompt_id, place[prompt_id], code, "warning", says, other_id))
+    return sorted(found.values(), key=lambda problem: problem.position)
 
 
 def check_file(path: str | os.PathLike[str], task: Task, threshold: float = 0.9) -> CheckReport:

@@ -10,6 +10,7 @@ from typing import Any
 
 from paft.errors import InputError, OutputError
 from paft.models import load_model, load_tokenizer, resolve_model
+from paft.training.records import PROMPTS
 
 
 def merge(
@@ -21,7 +22,9 @@ def merge(
     device: str = "cpu",
     trust_remote_code: bool = False,
 ) -> Path:
-    """Write base and adapter as one model folder (safetensors and tokenizer).
+    """Write base and adapter as one model folder: safetensors, tokenizer, and the run's prompts where there is a run.
+
+    With its prompts beside it, a sweep of the merged model still refuses those it was trained on.
 
     Args:
         model: a run folder with an adapter; or the base model, with ``adapter`` beside it.
@@ -46,6 +49,8 @@ def merge(
     try:
         merged.save_pretrained(partial)
         load_tokenizer(source, trust_remote_code).save_pretrained(partial)
+        if source.run is not None:
+            shutil.copyfile(source.run / PROMPTS, partial / PROMPTS)
         partial.chmod(0o755)
         if target.is_dir():
             target.rmdir()

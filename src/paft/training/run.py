@@ -121,9 +121,10 @@ def train(
         callbacks=[TimeCallback(say), *callbacks],
         trust_remote_code=trust_remote_code,
     )
-    for line in estimate(trainer).lines():
-        say(line)
-    _say_where_it_starts(Path(output), resume, say)
+    if trainer.is_world_process_zero():
+        for line in estimate(trainer).lines():
+            say(line)
+        _say_where_it_starts(Path(output), resume, say)
     trainer.train()
     return _finish(trainer, say)
 
