@@ -274,7 +274,7 @@ from evaluation.sweep_tasks import make_task
 from paft.evaluation import sweep
 from paft.prompts import PromptSet
 prompts = PromptSet.load(sys.argv[2])
-sweep(sys.argv[1], make_task("label", 80), prompts, output=sys.argv[3], batch_tokens=150, flush_seconds=0)
+sweep(sys.argv[1], make_task("label", 40), prompts, output=sys.argv[3], batch_tokens=300, flush_seconds=0)
 """
 
 
@@ -297,13 +297,13 @@ def test_killed_sweeps_go_on(kills, llama, prompts, tmp_path):
         pieces = {p: p.read_bytes() for p in out.glob("cells/part-*.parquet")}
         with pytest.raises(MissingFileError, match="not finished"):
             SweepResult.load(out)
-    task = make_task("label", 80)
-    assert 0 < len(read_cells(out)[0]) < 400
-    result = sweep(llama, task, prompts, output=out, batch_tokens=150)
+    task = make_task("label", 40)
+    assert 0 < len(read_cells(out)[0]) < 200
+    result = sweep(llama, task, prompts, output=out, batch_tokens=300)
     assert all(p.read_bytes() == whole for p, whole in pieces.items())
     cells = read_cells(out)[0]
-    assert len(cells) == len({(c.prompt_id, c.example_id) for c in cells}) == 400  # none was computed twice
-    alone = sweep(llama, task, prompts, output=tmp_path / "alone", batch_tokens=150)
+    assert len(cells) == len({(c.prompt_id, c.example_id) for c in cells}) == 200  # none was computed twice
+    alone = sweep(llama, task, prompts, output=tmp_path / "alone", batch_tokens=300)
     assert np.allclose(result.loglik_pnk, alone.loglik_pnk, atol=1e-4)
     assert (result.prediction_pn == alone.prediction_pn).all()
     assert {**result.summary, "seconds": 0} == {**alone.summary, "seconds": 0}
