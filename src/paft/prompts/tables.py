@@ -55,7 +55,8 @@ def read_csv(path: Path, note: Note) -> Iterator[Row]:
     text = read_text(path)
     first = text.partition("\n")[0]
     mark = next((m for m in ",;\t" if "text" in _names(next(csv.reader([first], delimiter=m), []))), ",")
-    reader = csv.reader(io.StringIO(text), delimiter=mark)
+    csv.field_size_limit(2**31 - 1)  # a setting of the whole module, which readers of task rows raise as well
+    reader = csv.reader(io.StringIO(text), delimiter=mark, strict=True)
     try:
         start, cells = 1, []
         for row in reader:
