@@ -89,6 +89,7 @@ def tables(name: str, records: Mapping[str, Sequence[Record]]) -> str:
         IMAGES / f"accuracy-{name}",
         title=f"{name}: accuracy under each unseen prompt",
         note=f"{size}, means over {_seeds(seeds)}",
+        kinds=("svg",),
     )
     lines += ["", f"![Accuracy under each of the unseen prompts, by method](images/accuracy-{name}.svg)"]
     return "\n".join(lines)
@@ -109,7 +110,7 @@ def write() -> None:
     """Put the tables of every task that has records between its marks in docs/results.md."""
     page = read_text(PAGE)
     for name in RUNS:
-        if not (RECORDS / name).is_dir():
+        if not any((RECORDS / name).glob("paft-seed*.json")):
             continue
         block = f"<!-- {name} -->\n{tables(name, shared_seeds(load_records(RECORDS / name)))}\n<!-- /{name} -->"
         before, start, rest = page.partition(f"<!-- {name} -->")
