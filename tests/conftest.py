@@ -7,6 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# the same examples on every run, and no limit on the time of one: machines differ
+settings.register_profile("paft", derandomize=True, deadline=None)
+settings.load_profile("paft")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
