@@ -60,8 +60,14 @@ def test_the_callers_config_is_left_as_it_was(tiny_model_dir):
 
 
 def test_a_target_that_is_not_there(tiny_model_dir):
-    with pytest.raises(InputError, match=r"the model has no 'q_proj'; its linear layers are c_attn, c_proj, c_fc"):
-        attach(load(tiny_model_dir("gpt2")), lora_config(targets="q_proj,v_proj"), 0, False)
+    with pytest.raises(InputError, match=r"the model has no q_proj, v_proj; linear layers: c_attn, c_proj, c_fc"):
+        attach(load(tiny_model_dir("gpt2")), lora_config(targets="v_proj,c_fc,q_proj"), 0, False)
+
+
+def test_the_order_of_targets_does_not_hang_on_the_hash_seed(tiny_model_dir):
+    names = ["v_proj", "down_proj", "q_proj", "o_proj", "k_proj"]
+    model = attach(load(tiny_model_dir("llama")), lora_config(targets=",".join(names)), 0, False)
+    assert model.peft_config["default"].target_modules == sorted(names)
 
 
 def test_an_architecture_without_a_default(tiny_model_dir):
