@@ -63,6 +63,8 @@ def task_file(folder: Path, text: str) -> Path:
         (("type: label", "type: label\nsplit: {test: 0.1}"), 3, "gives a share to test, which has a file of its own"),
         (("type: label", "type: label\nsplit: {validation: 1}"), 3, "expected less than 1"),
         (("type: label", "type: label\nsplit: {validation: 0.1, seed: x}"), 3, "`split.seed` is 'x'"),
+        (("type: label", "type: label\nslots: {txt: a mood}"), 3, "unknown key 'txt' in slots; did you mean 'text'?"),
+        (("type: label", "type: label\nslots: {text: }"), 3, "expected text for `slots.text`, found"),
         (("type: label", "type: label\nsplit: {dev: 0.1}"), 3, "unknown key 'dev' in split"),
     ],
 )
@@ -75,6 +77,16 @@ def test_yaml_that_does_not_fit(tmp_path: Path, change: tuple[str, str], line: i
     assert words in str(bad.value)
     assert len(str(bad.value).splitlines()) <= 3
     assert bad.value.exit_code == 2
+
+
+def test_what_a_slot_holds(tmp_path: Path) -> None:
+    task = load_task(task_file(tmp_path, CHOICE + "slots: {question: a riddle}\n"))
+    assert task.slots == {
+        "question": "a riddle",
+        "first": "the text of column 'one'",
+        "second": "the text of column 'two'",
+    }
+    assert task.choices == ("first", "second")
 
 
 def test_choices_that_do_not_fit(tmp_path: Path) -> None:

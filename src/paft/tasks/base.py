@@ -50,6 +50,7 @@ class Task:
         name: catalogue name, or the name a task YAML gives.
         type: ``choice`` (the answer is a letter), ``label`` (a label word) or ``free``.
         slots: slot name -> what it holds, in reading order. A template must use every one of them.
+        choices: the slots that hold the options, in letter order; empty unless the task is ``choice``.
         aliases: other slot name -> the slot of ``slots`` it may stand for (WinoGrande: sentence -> prompt).
         answers: the candidate answers, in order: letters or label words; empty for ``free``.
         match: how a free answer is compared, ``exact`` or ``normalized``.
@@ -65,6 +66,7 @@ class Task:
     type: TaskType
     slots: Mapping[str, str]
     answers: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     match: Literal["exact", "normalized"] = "exact"
     top_threshold: float = 0.85

@@ -44,8 +44,9 @@ def task_from_spec(spec: Spec, folder: Path, data: str | Path | None = None) -> 
     return Task(
         name=spec.name,
         type=spec.type,
-        slots={slot: f"the text of column {column!r}" for slot, column in spec.slots.items()},
+        slots={slot: spec.notes.get(slot, f"the text of column {column!r}") for slot, column in spec.slots.items()},
         answers=spec.answers,
+        choices=spec.choices,
         match=spec.match,
         top_threshold=spec.top_threshold,
         user_prompt=spec.user_prompt,

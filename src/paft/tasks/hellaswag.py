@@ -64,6 +64,7 @@ def hellaswag(data: str | Path | None = None) -> Task:
         type="choice",
         slots={"ctx": "the beginning of a scene", **{letter: f"ending {letter}" for letter in "ABCD"}},
         answers=("A", "B", "C", "D"),
+        choices=("A", "B", "C", "D"),
         top_threshold=0.9,
         user_prompt=PROMPT,
         description="Common sense: of four endings, choose the one that continues the scene.",

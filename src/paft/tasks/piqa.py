@@ -44,6 +44,7 @@ def piqa(data: str | Path | None = None) -> Task:
         type="choice",
         slots={"goal": "an everyday goal", "sol1": "the first solution", "sol2": "the second solution"},
         answers=("A", "B"),
+        choices=("sol1", "sol2"),
         user_prompt=PROMPT,
         description="Physical common sense: of two solutions to an everyday goal, choose the one that works.",
         source=source.description if source else "",

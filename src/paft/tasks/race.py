@@ -156,6 +156,7 @@ def _race(name: str, levels: tuple[str, ...], data: str | Path | None) -> Task:
         type="choice",
         slots={"article": "the article", "question": "a question on it"} | {each: f"option {each}" for each in "ABCD"},
         answers=("A", "B", "C", "D"),
+        choices=("A", "B", "C", "D"),
         user_prompt=PROMPT,
         description="Reading comprehension: of four options, choose the one that answers a question on an article.",
         source=source.description if source else "",

@@ -2,7 +2,8 @@
 
 Beyond a fixed set of keys: ``header`` (column names of a csv or tsv file without a header line), ``delimiter``,
 ``format: lines`` with ``pattern`` (one row a line, columns are the named groups), and ``split``, which parts the
-training file: ``split: {validation: 0.1, test: 0.1, seed: 0}``.
+training file: ``split: {validation: 0.1, test: 0.1, seed: 0}``; and ``slots``, which says what a slot holds to the
+models that write prompts: ``slots: {text: a customer's message}``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from paft.tasks.rows import FORMATS, Format
 from paft.tasks.yamlfile import Document
 
 KEYS: tuple[str, ...] = ("name", "type", "files", "format", "encoding", "header", "delimiter", "pattern", "columns")
-KEYS += ("choices", "labels", "match", "top_threshold", "user_prompt", "description", "split")
+KEYS += ("choices", "labels", "match", "top_threshold", "user_prompt", "description", "slots", "split")
 _SLOT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -35,6 +36,7 @@ class Spec:
 
     Attributes:
         slots: slot name -> column.
+        notes: slot name -> what it holds, where that is said.
         answer, id: their columns; ``id`` is None for ``split:row``.
         answers: candidate answers in order: letters, or label words.
         stored: stored answer -> index into ``answers``, as ``labels`` gives it.
@@ -47,6 +49,7 @@ class Spec:
     files: Mapping[str, str]
     how: Format
     slots: Mapping[str, str]
+    notes: Mapping[str, str]
     answer: str
     id: str | None
     answers: tuple[str, ...]
@@ -83,6 +86,7 @@ def parse_spec(document: Document) -> Spec:
         files=_files(document),
         how=_format(document),
         slots=slots,
+        notes=_notes(document, slots),
         answer=_text(document, "columns", "answer"),
         id=_text(document, "columns", "id") if "id" in columns else None,
         answers=answers,
@@ -202,6 +206,13 @@ def _slots(document: Document) -> dict[str, str]:
                 slot,
             )
     return slots
+
+
+def _notes(document: Document, slots: Mapping[str, str]) -> dict[str, str]:
+    if "slots" not in document.value:
+        return {}
+    document.check_keys(_mapping(document, "slots"), slots, "slots")
+    return {slot: _text(document, "slots", slot) for slot in document.value["slots"]}
 
 
 def _choices(document: Document, slots: Mapping[str, str]) -> tuple[str, ...]:

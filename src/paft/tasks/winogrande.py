@@ -84,6 +84,7 @@ def winogrande(data: str | Path | None = None) -> Task:
         },
         aliases=ALIASES,
         answers=("A", "B"),
+        choices=("only_option1", "only_option2"),
         top_threshold=0.8,
         user_prompt=PROMPT,
         description="Common sense: of two names or nouns, choose the one that fills the blank of a sentence.",
