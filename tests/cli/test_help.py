@@ -11,10 +11,14 @@ from paft.cli.main import PROMPT_VERBS, VERBS, find_verb
 
 # the flags that scripts outside the project rely on
 PROMISED = {
+    "prompts generate": "--task --data --providers --output --per-strategy --total --strategies --seed-prompts --avoid "
+    "--language --max-tokens --max-cost --concurrency --threshold --seed --dry-run",
     "prompts import": "--output",
     "prompts check": "--task --threshold --format",
-    "prompts split": "--test --ratio --seed --output",
+    "prompts split": "--test --ratio --seed --stratify --output",
     "prompts show": "",
+    "prompts stats": "--test --against --task --tokens --plot --format --seed",
+    "prompts export": "--format --output --task --data --split --limit",
     "prompts render": "--task --data --prompts --prompt-id --example --model",
     "train": "--model --task --data --prompts --output --method --prompt-id --selection --examples-per-prompt "
     "--num-train-epochs --max-length --limit --full --lora-r --lora-targets --resume --seed --batch-tokens --dtype "

@@ -50,12 +50,17 @@ VERBS = {
     "check": "prompts check PROMPTS --task TASK",
     "split": "prompts split PROMPTS --test 1 --output OUTPUT",
     "show": "prompts show PROMPTS",
+    "stats": "prompts stats PROMPTS --task TASK",
     "import": "prompts import PROMPTS --output OUTPUT",
 }
 # what a verb has no reason to refuse
 FINE = {
     ("show", "a slot the task lacks"),
     ("split", "a slot the task lacks"),
+    ("stats", "a slot the task lacks"),
+    ("stats", "rows in another encoding"),  # the task is read, its rows are not
+    ("stats", "an empty data file"),
+    ("stats", "a task with a wrong column"),
     ("import", "a slot the task lacks"),
     ("check", "rows in another encoding"),  # a check reads no rows
     ("check", "an empty data file"),

@@ -27,7 +27,8 @@ def test_catalogue(name: str) -> None:
     task = load_task(name)
     assert task.name == name
     assert task.answers == tuple(LETTERS[: len(task.answers)])
-    assert all(f"{letter}. {{{slot}}}" in task.user_prompt for letter, slot in zip(task.answers, task.choices, strict=True))
+    options = zip(task.answers, task.choices, strict=True)
+    assert all(f"{letter}. {{{slot}}}" in task.user_prompt for letter, slot in options)
     assert task.top_threshold == {"hellaswag": 0.9, "winogrande": 0.8}.get(name, 0.85)
     assert task.user_prompt.endswith("Answer:")
     assert task.description.endswith(".")

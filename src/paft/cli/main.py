@@ -21,7 +21,7 @@ FOOTER = "Start with: paft demo. More on a verb: paft VERB --help. Version: paft
 VERBS = {
     "demo": "the whole method on a small model and task that ship with paft, offline",
     "init": "a task YAML and first prompts from a CSV or JSONL file of your own",
-    "prompts": "import, check, split, show and render sets of prompts",
+    "prompts": "generate, import, check, split, measure, show, render and export sets of prompts",
     "train": "fine-tune a model while the prompt changes",
     "sweep": "measure a model over many prompts",
     "predict": "answers of a model for new rows",
@@ -29,11 +29,14 @@ VERBS = {
     "env": "versions and hardware, for a bug report",
 }
 PROMPT_VERBS = {
+    "generate": "prompts for a task from several LLMs, or from a grammar",
     "import": "a prompt set from .txt, .csv, .xlsx, .yaml or .jsonl",
     "check": "what is wrong with a prompt set for a task",
     "split": "train and test prompts without near-copies across",
     "show": "the prompts of a set",
+    "stats": "how varied a set is, and how alike its two sides are",
     "render": "the exact tokens of an example under a prompt",
+    "export": "a prompt set for other tools, among them the lm-evaluation-harness",
 }
 
 

@@ -12,7 +12,7 @@ from paft.cli.shared import AdapterOptions, HardwareOptions, ModelOptions, Scori
 from paft.cli.verb import SimpleVerb
 from paft.errors import InputError, OutputError
 from paft.files import write_jsonl
-from paft.prompts import PromptSet
+from paft.prompts import PromptSet, find_prompts
 from paft.tasks import Task, load_task
 
 
@@ -69,7 +69,7 @@ def choose_prompts(options: Options, task: Task) -> PromptSet:
     if options.prompt_id is not None and options.prompts is None:
         raise InputError("--prompt-id needs --prompts, the set that holds it")
     if options.prompts is not None:
-        prompts = PromptSet.load(options.prompts)
+        prompts = find_prompts(options.prompts, task.name)
         return prompts if options.prompt_id is None else PromptSet([prompts[options.prompt_id]])
     text = options.prompt if options.prompt is not None else task.user_prompt
     if not text:

@@ -11,8 +11,9 @@ from paft.cli.quiet import console, say
 from paft.cli.shared import TaskOptions
 from paft.cli.verb import SimpleVerb
 from paft.errors import InputError
-from paft.prompts import PromptSet
-from paft.prompts.check import CheckReport, check_against, check_file
+from paft.prompts import find_prompts
+from paft.prompts.bundled import is_bundled
+from paft.prompts.check import CheckReport, check, check_against, check_file
 from paft.tasks import load_task
 
 STYLES = {"error": "bold red", "warning": "yellow"}
@@ -29,9 +30,14 @@ class Options(TaskOptions):
 
 
 def run(options: Options) -> int:
-    report = check_file(options.file, load_task(options.task, options.data), options.threshold)
+    task = load_task(options.task, options.data)
+    if is_bundled(options.file):
+        report = check(find_prompts(options.file, task.name), task, options.threshold)
+    else:
+        report = check_file(options.file, task, options.threshold)
     if options.against is not None and not report.errors:
-        shared = check_against(PromptSet.load(options.file), PromptSet.load(options.against), options.threshold)
+        prompts, others = (find_prompts(each, task.name) for each in (options.file, options.against))
+        shared = check_against(prompts, others, options.threshold)
         report = CheckReport(report.size, sorted(report.problems + shared, key=lambda problem: problem.position))
     if options.format == "json":
         say(json.dumps(report.rows(), indent=2, ensure_ascii=False))

@@ -10,7 +10,7 @@ from paft.cli.quiet import console, say
 from paft.cli.shared import ChatOptions, ModelOptions, TaskOptions
 from paft.cli.verb import SimpleVerb
 from paft.errors import InputError
-from paft.prompts import PromptSet
+from paft.prompts import find_prompts
 from paft.tasks import Example, Task, load_task
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def run(options: Options) -> int:
     from paft.models import Encoder, load_tokenizer, resolve_model
 
     task = load_task(options.task, options.data)
-    prompts = PromptSet.load(options.prompts)
+    prompts = find_prompts(options.prompts, task.name)
     prompt = prompts[options.prompt_id or prompts.ids[0]]
     example = _find(task, options)
     rendered = prompt.render(example.slots)

@@ -11,7 +11,7 @@ from paft.cli.options import option
 from paft.cli.quiet import console, say
 from paft.cli.verb import SimpleVerb
 from paft.errors import InputError
-from paft.prompts import Prompt, PromptSet, show_rows
+from paft.prompts import Prompt, find_prompts, show_rows
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -28,7 +28,7 @@ class Options:
 
 
 def run(options: Options) -> int:
-    prompts = PromptSet.load(options.file)
+    prompts = find_prompts(options.file)
     if options.limit is not None and options.limit < 1:
         raise InputError(f"--limit must be at least 1, found {options.limit}")
     if options.prompt_id is not None:

@@ -33,6 +33,11 @@ def say(text: str = "") -> None:
     print(text, flush=True)
 
 
+def say_err(text: str) -> None:
+    """One line on how a long job goes, beside the output."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def hush() -> None:
     """Silence the progress bars, advice and warnings of the libraries below, unless ``PAFT_DEBUG`` is set.
 

@@ -10,7 +10,7 @@ from paft.cli.quiet import console, hush_weights, say
 from paft.cli.shared import AdapterOptions, HardwareOptions, ModelOptions, ScoringOptions, TaskOptions
 from paft.cli.verb import SimpleVerb
 from paft.errors import GateError, InputError
-from paft.prompts import PromptSet
+from paft.prompts import find_prompts
 from paft.tasks import load_task
 
 
@@ -19,7 +19,7 @@ class Options(ModelOptions, AdapterOptions, TaskOptions, ScoringOptions, Hardwar
     """Flags of ``paft sweep``."""
 
     split: Literal["train", "validation", "test"] = option("which rows", "test")
-    prompts: str = option("the prompts to measure with, JSON lines; unseen in training", metavar="FILE")
+    prompts: str = option("prompts unseen in training: JSON lines, 'bundled' or 'bundled:hostile'", metavar="FILE")
     output: str = option("folder for the cells and summary.json; one with the same sweep is continued", metavar="DIR")
     limit: int | None = option("a uniform sample of so many examples, the same for every model", None)
     top: float | None = option("accuracy from which a prompt counts as a top prompt; by default the task's", None)
@@ -39,7 +39,7 @@ def run(options: Options) -> int:
     if options.show < 1:
         raise InputError(f"--show must be at least 1, found {options.show}")
     task = load_task(options.task, options.data)
-    prompts = PromptSet.load(options.prompts)
+    prompts = find_prompts(options.prompts, task.name, "test")
 
     from paft.evaluation import sweep
     from paft.report.tables import extremes_table, sweep_lines

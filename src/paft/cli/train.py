@@ -43,7 +43,7 @@ class Options(ModelOptions, TaskOptions):
     """Flags of ``paft train`` besides the fields of ``PaftConfig``."""
 
     prompts: str | None = option(
-        "the prompts to train on, JSON lines; not needed by --method user", None, metavar="FILE"
+        "the prompts to train on, JSON lines, or 'bundled'; not needed by --method user", None, metavar="FILE"
     )
     eval_prompts: str | None = option("unseen prompts to validate with during training", None, metavar="FILE")
     output: str = option("the run folder; one with the same work is continued", metavar="DIR", alias="output_dir")

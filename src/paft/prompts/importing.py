@@ -150,7 +150,7 @@ def _mend(text: Any) -> tuple[Any, bool]:
 
 def _known_fields(fields: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The fields as a prompt has them; columns it does not know go into its source."""
-    source = fields.get("source")
+    source = _object(fields.get("source"))
     facts: dict[str, Any] = {"kind": "import", "file": path.name}
     if isinstance(source, Mapping):
         facts = dict(source)
@@ -159,6 +159,16 @@ def _known_fields(fields: Mapping[str, Any], path: Path) -> dict[str, Any]:
     facts |= {key: value for key, value in fields.items() if key not in KEYS}
     kept = {key: str(fields[key]) for key in ("id", "split", "group") if fields.get(key) not in (None, "")}
     return {**kept, "source": {str(key): _plain(value) for key, value in facts.items()}}
+
+
+def _object(source: Any) -> Any:
+    """A source as it is; a cell that holds a JSON object, as an export writes it, as that object."""
+    if isinstance(source, str) and source.lstrip().startswith("{"):
+        try:
+            return json.loads(source)
+        except ValueError:
+            return source
+    return source
 
 
 def _plain(value: Any) -> Any:

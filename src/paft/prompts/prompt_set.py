@@ -91,15 +91,16 @@ class PromptSet:
         ratio: Sequence[float] | str | None = None,
         seed: int = 0,
         threshold: float = 0.9,
+        stratify: str | None = None,
     ) -> SplitResult:
         """Part into train and test prompts without near-copies across; see ``paft.prompts.split``.
 
         ``train, test = prompts.split(test=50, seed=0)``. Give ``test`` (a number of prompts) or ``ratio``
-        (train to test, ``(8, 1)`` or ``"8:1"``).
+        (train to test, ``(8, 1)`` or ``"8:1"``). ``stratify="source"`` gives each side every source in proportion.
         """
         from paft.prompts.split import split
 
-        return split(self, test=test, ratio=ratio, seed=seed, threshold=threshold)
+        return split(self, test=test, ratio=ratio, seed=seed, threshold=threshold, stratify=stratify)
 
     def __len__(self) -> int:
         return len(self._prompts)

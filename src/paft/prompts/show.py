@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from paft.prompts.origin import origin
 from paft.prompts.prompt import Prompt
 
 
@@ -34,5 +35,8 @@ def show_rows(prompts: Iterable[Prompt]) -> list[PromptRow]:
 
 def describe_source(prompt: Prompt) -> str:
     """Where a prompt came from in a few words: its kind, then who or what, then how."""
-    values = [prompt.source.get(key) for key in ("kind", "model", "author", "file", "strategy", "style")]
-    return " / ".join(str(value) for value in values if value)
+    given = origin(prompt)
+    values = [given.pop("kind", None)]
+    if "voice" not in given:  # the voice says more than who wrote in it
+        values += [prompt.source.get(key) for key in ("author", "file")]
+    return " / ".join(str(value) for value in (*values, *given.values()) if value)

@@ -3,6 +3,9 @@
 Prompts at least ``threshold`` alike, and prompts with the same ``group``, form one group (through any chain
 of such links); a group goes whole to one side. The test side gets exactly the number asked for wherever
 some choice of groups allows it. Which groups it gets depends on the seed and the ids, not on file order.
+
+With ``stratify="source"`` the test side also holds every combination of the source fields in proportion, as well as
+the groups allow; see ``paft.prompts.stratify``.
 """
 
 from __future__ import annotations
@@ -14,9 +17,11 @@ from hashlib import blake2b
 from itertools import pairwise
 
 from paft.errors import InputError
+from paft.prompts.origin import UNKNOWN
 from paft.prompts.prompt import Prompt
 from paft.prompts.prompt_set import PromptSet
 from paft.prompts.similarity import comparable, group, similar_pairs
+from paft.prompts.stratify import Stratum, name_strata, stratified_choice
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class SplitResult:
         groups: number of groups of two prompts or more that were kept together.
         grouped: number of prompts in them.
         notes: where the result is not exactly what was asked for; sentences for people.
+        strata: with ``stratify``, every combination of source fields and its prompts on each side.
     """
 
     train: PromptSet
@@ -35,6 +41,7 @@ class SplitResult:
     groups: int
     grouped: int
     notes: tuple[str, ...] = ()
+    strata: tuple[Stratum, ...] = ()
 
     def __iter__(self) -> Iterator[PromptSet]:
         return iter((self.train, self.test))
@@ -46,13 +53,19 @@ def split(
     ratio: Sequence[float] | str | None = None,
     seed: int = 0,
     threshold: float = 0.9,
+    stratify: str | None = None,
 ) -> SplitResult:
     """Part ``prompts`` into train and test; give ``test`` (a count) or ``ratio`` (train to test).
 
+    Args:
+        stratify: ``"source"`` gives each side every source in proportion; None leaves that to chance.
+
     Raises:
         InputError: neither or both of test and ratio, a test side that leaves nothing to train on,
-            a set of one prompt, or a set that is a single group.
+            a set of one prompt, a set that is a single group, or an unknown ``stratify``.
     """
+    if stratify not in (None, "source"):
+        raise InputError(f"stratify must be 'source' or None, found {stratify!r}")
     wanted = _wanted(len(prompts), test, ratio)
     items = list(prompts)
     groups = _groups(items, threshold)
@@ -62,16 +75,27 @@ def split(
             "a split would leak: add different wordings, or raise the threshold"
         )
     order = sorted(groups, key=lambda members: _draw(seed, min(items[i].id for i in members)))
-    chosen = _choose([len(members) for members in order], wanted)
+    if stratify is None:
+        chosen = _choose([len(members) for members in order], wanted)
+    else:
+        chosen = stratified_choice(items, order, lambda sizes: _choose(sizes, wanted))
     tested = {i for at in chosen for i in order[at]}
     train_side = [replace(p, split="train") for i, p in enumerate(items) if i not in tested]
     test_side = [replace(p, split="test") for i, p in enumerate(items) if i in tested]
-    notes: tuple[str, ...] = ()
-    if len(tested) != wanted:
-        said = f"{wanted} test prompts were asked for; the groups of near-copies allow {len(tested)} at the nearest"
-        notes = (said,)
+    strata = name_strata(train_side, test_side) if stratify is not None else ()
     kept = [len(members) for members in groups if len(members) > 1]
-    return SplitResult(PromptSet(train_side), PromptSet(test_side), len(kept), sum(kept), notes)
+    notes = tuple(_notes(len(tested), wanted, strata))
+    return SplitResult(PromptSet(train_side), PromptSet(test_side), len(kept), sum(kept), notes, strata)
+
+
+def _notes(tested: int, wanted: int, strata: Sequence[Stratum]) -> Iterator[str]:
+    """Where the split is not what was asked for."""
+    if tested != wanted:
+        yield f"{wanted} test prompts were asked for; the groups of near-copies allow {tested} at the nearest"
+    if len(strata) == 1:
+        none = strata[0].name == UNKNOWN
+        same = "no prompt names its source" if none else f"all prompts have the same source ({strata[0].name})"
+        yield f"{same}: there is nothing to stratify by"
 
 
 def _wanted(size: int, test: int | None, ratio: Sequence[float] | str | None) -> int:

@@ -65,7 +65,7 @@ def plot_accuracy(
         for row, (name, values) in enumerate(methods.items()):
             _draw_row(axes, row, name, 100 * np.sort(np.asarray(values, dtype=float)), _colour(name, row))
         _dress(axes, list(methods), title, note)
-        return [_save(figure, Path(f"{os.fspath(stem)}.{kind}"), kind) for kind in kinds]
+        return [save(figure, Path(f"{os.fspath(stem)}.{kind}"), kind) for kind in kinds]
 
 
 def swarm(values: Sequence[float] | np.ndarray, width: float = BIN) -> np.ndarray:
@@ -114,8 +114,9 @@ def _colour(name: str, row: int) -> str:
     return COLOURS.get(name, MORE_COLOURS[row % len(MORE_COLOURS)])
 
 
-def _save(figure: Figure, path: Path, kind: str) -> Path:
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+def save(figure: Figure, path: Path, kind: str) -> Path:
+    """Write a figure as ``png``, ``svg`` or ``pdf``, without the time, so that the same figure is the same file."""
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {"Software": None})
     with atomic_path(path) as partial:
         figure.savefig(partial, format=kind, dpi=160, facecolor="white", metadata=metadata)
     return path

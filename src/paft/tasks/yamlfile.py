@@ -57,8 +57,11 @@ class Document:
                 raise self.bad(f"unknown key {key!r}{place}; {hint}expected {', '.join(known)}", *above, key)
 
 
-def read_yaml(path: str | os.PathLike[str]) -> Document:
+def read_yaml(path: str | os.PathLike[str], list_key: str | None = None) -> Document:
     """The one mapping of a YAML file.
+
+    Args:
+        list_key: a bare list is read as if it stood under this key.
 
     Raises:
         MissingFileError: no such file.
@@ -73,9 +76,11 @@ def read_yaml(path: str | os.PathLike[str]) -> Document:
         raise DataError(f"{path}{line}: not YAML: {bad.problem or bad.context}") from None
     except yaml.YAMLError as bad:
         raise DataError(f"{path}: not YAML: {str(bad).splitlines()[0]}") from None
+    lines: dict[Keys, int] = {}
+    if list_key is not None and isinstance(node, yaml.SequenceNode):
+        return Document({list_key: _build(path, node, (list_key,), lines)}, str(path), lines)
     if not isinstance(node, yaml.MappingNode):
         raise DataError(f"{path}: expected `key: value` lines, found {'nothing' if node is None else 'something else'}")
-    lines: dict[Keys, int] = {}
     return Document(_build(path, node, (), lines), str(path), lines)
 
 

@@ -45,11 +45,11 @@ def find_targets(model: PreTrainedModel, targets: Iterable[str] | None) -> str |
     there = linear_names(model)
     if targets is not None:
         modules = [name for name, _ in model.named_modules()]
-        names = sorted(targets)  # PEFT keeps a set, whose order differs from process to process
-        missing = [n for n in names if not any(m == n or m.endswith(f".{n}") for m in modules)]
+        wanted = sorted(targets)  # PEFT keeps a set, whose order differs from process to process
+        missing = [n for n in wanted if not any(m == n or m.endswith(f".{n}") for m in modules)]
         if missing:
             raise InputError(f"LoRA targets: the model has no {', '.join(missing)}; linear layers: {', '.join(there)}")
-        return names
+        return wanted
     known = AUTO.get(model.config.model_type)
     if isinstance(known, str):  # a pattern
         return known

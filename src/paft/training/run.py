@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 from paft.errors import InputError, PaftError
 from paft.files import read_json, write_json
 from paft.models import load_model, pick_device
-from paft.prompts import Prompt, PromptSet
+from paft.prompts import Prompt, PromptSet, find_prompts
 from paft.tasks import Task, load_task
 from paft.training.callbacks import TimeCallback
 from paft.training.checkpoints import newest_complete
@@ -98,7 +98,7 @@ def train(
         raise InputError("--qlora trains an adapter upon frozen weights; leave out --full or --qlora")
     task = task if isinstance(task, Task) else load_task(task, data)
     chosen = choose_prompts(task, prompts, method, prompt_id, selection)
-    unseen = PromptSet.load(eval_prompts) if isinstance(eval_prompts, str | os.PathLike) else eval_prompts
+    unseen = _found(eval_prompts, task, "test")
     args = make_config(output, method, limit, device, training)
     adapter = None if full else lora_config(lora_r, lora_alpha, lora_dropout, lora_targets)
     settle_job(model, args, task, chosen, adapter, None, unseen, "4bit" if qlora else None)
@@ -166,6 +166,10 @@ def make_config(output: PathLike, method: str, limit: int | None, device: str, t
         raise InputError(f"training options: {' '.join(str(bad).split())}") from bad
 
 
+def _found(prompts: PromptSet | PathLike | None, task: Task, split: str) -> PromptSet | None:
+    return find_prompts(prompts, task.name, split) if isinstance(prompts, str | os.PathLike) else prompts
+
+
 def choose_prompts(
     task: Task,
     prompts: PromptSet | PathLike | None,
@@ -178,7 +182,7 @@ def choose_prompts(
     Raises:
         InputError: none given, or no way to tell which one is meant.
     """
-    given = PromptSet.load(prompts) if isinstance(prompts, str | os.PathLike) else prompts
+    given = _found(prompts, task, "train")
     if method != "user":
         if prompt_id or selection:
             raise InputError(f"--prompt-id and --selection choose the one prompt of --method user, not of {method}")

@@ -1,0 +1,63 @@
+"""The prompt sets that ship with paft, and how a set is named where a file may stand too.
+
+For PIQA, HellaSwag, WinoGrande, RACE, TREC and SST-2: 410 training prompts, 50 for testing that are at most 0.8
+similar to any of them, and ten hostile test wordings.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from paft.errors import InputError
+from paft.prompts.prompt_set import PromptSet
+
+BUNDLED = ("piqa", "hellaswag", "winogrande", "race", "trec", "sst2")
+SPLITS = ("train", "test", "hostile")
+PREFIX = "bundled"
+_LEVELS = {"race-middle": "race", "race-high": "race"}
+
+
+def load_prompts(task: str, split: str = "train") -> PromptSet:
+    """The prompts that ship with paft for a task.
+
+    Args:
+        task: ``piqa``, ``hellaswag``, ``winogrande``, ``race`` (or one of its levels), ``trec`` or ``sst2``.
+        split: ``train``; ``test``, unseen wordings; or ``hostile``, wordings as they come at their worst.
+
+    Raises:
+        InputError: no prompts ship for this task, or an unknown split.
+    """
+    name = _LEVELS.get(task, task)
+    if name not in BUNDLED:
+        raise InputError(
+            f"no prompts ship for task {task!r}, only for {', '.join(BUNDLED)}\n"
+            "make some with paft prompts generate (--providers grammar needs no LLM)"
+        )
+    if split not in SPLITS:
+        raise InputError(f"unknown split {split!r} of the bundled prompts; expected one of {', '.join(SPLITS)}")
+    return PromptSet.load(Path(str(files("paft.resources"))) / "prompts" / name / f"{split}.jsonl")
+
+
+def is_bundled(where: str | os.PathLike[str]) -> bool:
+    """Whether this names a bundled set rather than a file."""
+    return str(where).split(":")[0] == PREFIX and not Path(where).exists()
+
+
+def find_prompts(where: str | os.PathLike[str], task: str | None = None, split: str = "train") -> PromptSet:
+    """A prompt file, or a bundled set by name: ``bundled``, ``bundled:test``, ``bundled:piqa:test``.
+
+    Args:
+        task: the task where the name leaves it out.
+        split: the split where the name leaves it out.
+    """
+    if not is_bundled(where):
+        return PromptSet.load(where)
+    parts = str(where).split(":")
+    if len(parts) == 2 and parts[1] in SPLITS:
+        parts = [PREFIX, "", parts[1]]
+    name = (parts[1] if len(parts) > 1 else "") or task
+    if len(parts) > 3 or name is None:
+        raise InputError(f"expected bundled:TASK:SPLIT, such as bundled:piqa:test, found {str(where)!r}")
+    return load_prompts(name, parts[2] if len(parts) == 3 else split)

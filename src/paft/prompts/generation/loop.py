@@ -1,0 +1,246 @@
+"""Generation: ask every model under every strategy, check what comes, ask again for what is missing.
+
+Requests go out in rounds. In one round each model and strategy that still lacks templates is asked once, all at the
+same time; the replies are then judged in the order of the providers file, so that the same replies always give the
+same set, however fast they came and wherever a run was stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from math import ceil
+from typing import Any
+
+from paft.errors import RunError
+from paft.prompts.generation.asking import Refused, Strategy, estimate_tokens, request_messages
+from paft.prompts.generation.budget import Budget, BudgetReached
+from paft.prompts.generation.client import Client, ProviderEnded, RequestFailed
+from paft.prompts.generation.journal import Entry, Journal, Slot
+from paft.prompts.generation.judging import Judge
+from paft.prompts.generation.providers import Provider
+from paft.prompts.generation.reading import read_templates
+from paft.prompts.generation.replies import read_body
+from paft.prompts.generation.usage import UsageRow
+from paft.prompts.prompt import Prompt, default_id
+from paft.prompts.template import Template
+from paft.tasks.base import Task
+
+PER_REQUEST = 25
+FEW = 0.1
+GRAMMAR = "grammar"
+
+
+@dataclass
+class Chain:
+    """One model under one strategy: its requests come one after another.
+
+    Attributes:
+        provider: whom to ask; None for the grammar.
+        examples: templates shown with few-shot.
+        stream: where the grammar's templates come from.
+        kept: what was taken, in order.
+        refused: what was not taken of the last reply.
+        poor: rounds running that brought next to nothing.
+    """
+
+    provider: Provider | None
+    strategy: Strategy
+    row: UsageRow
+    examples: Sequence[str] = ()
+    stream: Iterator[str] | None = None
+    round: int = 0
+    kept: list[Prompt] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    poor: int = 0
+    batch: int = PER_REQUEST
+
+    @property
+    def slot(self) -> Slot:
+        return Slot(self.row.provider, self.row.model, self.strategy, self.round)
+
+
+@dataclass
+class Run:
+    """What all chains share.
+
+    Attributes:
+        per_strategy: templates wanted of each chain; None where ``total`` alone decides.
+        total: templates wanted in all; None for no bound.
+        after_round: called with all chains when the replies of a round were judged.
+        say: told one line per event.
+    """
+
+    task: Task
+    chains: Sequence[Chain]
+    judge: Judge
+    journal: Journal
+    budget: Budget
+    per_strategy: int | None
+    total: int | None
+    language: str
+    concurrency: int
+    retry_wait: float
+    after_round: Callable[[], None]
+    say: Callable[[str], None]
+
+    async def go(self) -> None:
+        """Ask until every chain has what is wanted of it, has ended, or a budget is reached.
+
+        Raises:
+            RunError: a reply could not be kept.
+        """
+        self._clients = {id(c.provider): Client(c.provider, self.retry_wait) for c in self.chains if c.provider}
+        self._gate = asyncio.Semaphore(self.concurrency)
+        try:
+            while active := [(chain, want) for chain in self.chains if (want := self._want(chain)) > 0]:
+                await self._round(active)
+                self.after_round()
+        finally:
+            for client in self._clients.values():
+                await client.close()
+
+    def _want(self, chain: Chain) -> int:
+        """How many templates this chain is to be asked for next."""
+        if chain.row.ended:
+            return 0
+        most = chain.batch
+        if self.per_strategy is not None:
+            most = min(most, self.per_strategy - len(chain.kept))
+        if self.total is not None:
+            missing = self.total - sum(len(each.kept) for each in self.chains)
+            most = min(most, ceil(missing / sum(not each.row.ended for each in self.chains)))
+        return most
+
+    async def _round(self, active: Sequence[tuple[Chain, int]]) -> None:
+        asked: list[Awaitable[Any]] = [self._ask(chain, want) for chain, want in active]
+        # all of them are waited for, also when one fails: what they bring has been paid for
+        entries = await asyncio.gather(*asked, return_exceptions=True)
+        for (chain, want), entry in zip(active, entries, strict=True):
+            if isinstance(entry, Entry):
+                self._take_reply(chain, want, entry)
+            elif isinstance(entry, list):
+                self._take(chain, want, entry)
+            elif isinstance(entry, BudgetReached | RequestFailed | ProviderEnded):
+                self._end(chain, entry)
+        for entry in entries:
+            if isinstance(entry, BaseException) and not isinstance(
+                entry, BudgetReached | RequestFailed | ProviderEnded
+            ):
+                raise entry
+
+    async def _ask(self, chain: Chain, want: int) -> Entry | list[str]:
+        if chain.stream is not None:
+            return list(islice(chain.stream, want))
+        assert chain.provider is not None
+        if chain.slot in self.journal.entries:
+            return self.journal.entries[chain.slot]
+        texts = [str(prompt.text) for prompt in chain.kept]
+        messages = request_messages(self.task, want, chain.examples, self.language, chain.refused, texts)
+        estimate = estimate_tokens(messages)
+        async with self._gate:
+            hold = await self.budget.hold(estimate, chain.provider.max_tokens, chain.provider.price)
+            try:
+                self.journal.check_space()
+                client = self._clients[id(chain.provider)]
+                entry = await client.ask(messages, hold.max_tokens, want, estimate)
+                self.journal.add(chain.slot, entry)
+                self._count(chain, entry)
+                return entry
+            except (RequestFailed, ProviderEnded) as bad:
+                self.journal.note_failure(chain.slot, str(bad), datetime.now(UTC).isoformat(timespec="seconds"))
+                raise
+            finally:
+                await self.budget.release(hold)
+
+    def _count(self, chain: Chain, entry: Entry) -> None:
+        """Add what a reply took to the row and the budget."""
+        reply, row = read_body(entry.body), chain.row
+        prompt, completion = reply.prompt_tokens, reply.completion_tokens
+        row.estimated |= prompt is None or completion is None
+        prompt = entry.prompt_estimate if prompt is None else prompt
+        completion = len(reply.text) * 2 // 7 if completion is None else completion
+        row.requests += 1
+        row.prompt_tokens += prompt
+        row.completion_tokens += completion
+        row.seconds += entry.seconds
+        price = chain.provider.price if chain.provider else None
+        cost = price.cost(prompt, completion) if price else None
+        row.cost = None if cost is None or row.cost is None else row.cost + cost
+        self.budget.spend(prompt + completion, cost or 0.0)
+
+    def replayed(self) -> None:
+        """Count the replies of earlier runs, before anything is asked: they are part of the budget."""
+        for chain in self.chains:
+            for slot, entry in self.journal.entries.items():
+                if slot[:3] == chain.slot[:3]:
+                    self._count(chain, entry)
+
+    def _take_reply(self, chain: Chain, want: int, entry: Entry) -> None:
+        reply = read_body(entry.body)
+        texts = read_templates(reply.text, self.task)
+        problem = reply.problem or ("" if texts else "no templates could be found in the reply")
+        if not reply.complete and texts:
+            chain.batch = max(5, min(chain.batch, len(texts)))  # it could not hold more
+        facts = {"request_id": entry.request_id or reply.request_id, "time": entry.time}
+        self._take(chain, min(want, entry.asked), texts, facts, problem, entry.asked)
+
+    def _take(
+        self, chain: Chain, want: int, texts: Sequence[str], facts: dict[str, Any] | None = None, problem: str = "",
+        asked: int | None = None,
+    ) -> None:  # fmt: skip
+        """Judge what came, and say what became of it."""
+        row, before = chain.row, len(chain.kept)
+        chain.refused = []
+        for text in texts:
+            if len(chain.kept) - before == want:
+                row.refused["surplus"] += 1
+                continue
+            verdict = self.judge.judge(text)
+            if isinstance(verdict, Template):
+                chain.kept.append(self._prompt(chain, verdict, facts or {}))
+            else:
+                chain.refused.append(verdict)
+                row.refused[verdict.reason] += 1
+        new = len(chain.kept) - before
+        row.asked += want if asked is None else asked
+        row.received += len(texts)
+        row.kept = len(chain.kept)
+        chain.round += 1
+        chain.poor = chain.poor + 1 if new == 0 or new < FEW * want else 0
+        if chain.poor == 2 or (chain.stream is not None and not texts):
+            row.ended = problem or "it brings nothing new"
+        said = f"; {problem}" if problem else ""
+        self.say(f"{row.provider} {row.model} {row.strategy}: {new} of {want} kept{said}".replace("  ", " "))
+
+    def _prompt(self, chain: Chain, template: Template, facts: dict[str, Any]) -> Prompt:
+        kind = {"kind": "grammar"} if chain.provider is None else {"kind": "llm", "provider": chain.provider.name}
+        model = {"model": chain.provider.model} if chain.provider else {}
+        known = {key: value for key, value in facts.items() if value is not None}
+        source = {**kind, **model, "strategy": chain.strategy, **known}
+        return Prompt(default_id(template.text), template, source)
+
+    def _end(self, chain: Chain, why: Exception) -> None:
+        """End a chain; a provider that cannot be asked any more ends with all its chains."""
+        ended = [chain]
+        if isinstance(why, ProviderEnded):
+            ended = [each for each in self.chains if each.provider is chain.provider]
+        for each in ended:
+            if not each.row.ended:
+                each.row.ended = str(why)
+                self.say(f"{each.row.provider} {each.row.model} {each.row.strategy}: ended: {why}")
+
+
+def nothing_usable(rows: Sequence[UsageRow]) -> RunError:
+    """The error for a run that brought no template at all."""
+    received = sum(row.received for row in rows)
+    why = next((f"{row.provider}: {row.ended}" for row in rows if row.ended), "no reply")
+    reasons = sum((row.refused for row in rows), rows[0].refused.__class__())
+    most = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
+    return RunError(
+        f"nothing usable: {received} templates were received and none could be kept{f' ({most})' if most else ''}\n"
+        f"{why}; see the replies in the journal, or use another model"
+    )
