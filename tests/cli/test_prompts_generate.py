@@ -123,8 +123,8 @@ def test_the_table_and_the_key(pool, tmp_path: Path, capsys, monkeypatch) -> Non
     said = capsys.readouterr()
     assert f"{tmp_path / 'p.jsonl'}: 30 prompts" in said.out
     assert [line.split()[:-1] for line in said.out.splitlines() if line.startswith((" p1", " all"))] == [
-        ["p1", "m1", "zero-shot", "3", "27", "18", "15", "300", "150", "-"],
-        ["p1", "m1", "few-shot", "3", "27", "18", "15", "300", "150", "-"],
+        ["p1", "zero-shot", "3", "27", "18", "15", "300", "150", "-"],
+        ["p1", "few-shot", "3", "27", "18", "15", "300", "150", "-"],
         ["all", "6", "54", "36", "30", "600", "300", "-"],
     ]
     assert "p2 m2 zero-shot: ended: HTTP 401: bad key [key]; check the key in $PAFT_TEST_KEY" in said.out
@@ -183,7 +183,7 @@ def test_a_users_task_from_grammar_to_sweep(tmp_path: Path, capsys, tiny_model_d
         ["prompts", "check", made, "--task", task],
         ["prompts", "split", made, "--test", "6", "--output", str(tmp_path / "sides")],
         ["train", "--model", str(tiny_model_dir("llama")), "--task", task,
-         "--prompts", str(tmp_path / "sides/train.jsonl"), "--output", runs, "--num-train-epochs", "1", "--report-to", "none"],
+         "--prompts", str(tmp_path / "sides/train.jsonl"), "--output", runs, "--num-train-epochs", "1"],
         ["sweep", "--model", runs, "--task", task, "--split", "test", "--prompts", str(tmp_path / "sides/test.jsonl"),
          "--output", str(tmp_path / "sweep")],
     ]  # fmt: skip

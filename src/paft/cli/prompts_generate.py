@@ -141,7 +141,7 @@ def print_usage(usage: Usage) -> None:
 
 def _cells(row: UsageRow) -> list[str]:
     about = "~" if row.estimated else ""
-    name = row.provider if row.provider == row.model else f"{row.provider} {row.model}".strip()
+    name = row.provider if row.model in (row.provider, "") else f"{row.provider}\n{row.model}"
     cost = "-" if row.cost is None else f"{row.cost:.4f}"
     counts = [f"{n:,}" for n in (row.requests, row.asked, row.received, row.kept)]
     tokens = [f"{about}{n:,}" for n in (row.prompt_tokens, row.completion_tokens)]

@@ -95,6 +95,7 @@ class Run:
         """
         self._clients = {id(c.provider): Client(c.provider, self.retry_wait) for c in self.chains if c.provider}
         self._gate = asyncio.Semaphore(self.concurrency)
+        self._old = set(self.journal.entries)
         try:
             while active := [(chain, want) for chain in self.chains if (want := self._want(chain)) > 0]:
                 await self._round(active)
@@ -205,7 +206,7 @@ class Run:
             else:
                 chain.refused.append(verdict)
                 row.refused[verdict.reason] += 1
-        new = len(chain.kept) - before
+        new, old = len(chain.kept) - before, chain.slot in self._old
         row.asked += want if asked is None else asked
         row.received += len(texts)
         row.kept = len(chain.kept)
@@ -214,7 +215,8 @@ class Run:
         if chain.poor == 2 or (chain.stream is not None and not texts):
             row.ended = problem or "it brings nothing new"
         said = f"; {problem}" if problem else ""
-        self.say(f"{row.provider} {row.model} {row.strategy}: {new} of {want} kept{said}".replace("  ", " "))
+        if not old:
+            self.say(f"{row.provider} {row.model} {row.strategy}: {new} of {want} kept{said}".replace("  ", " "))
 
     def _prompt(self, chain: Chain, template: Template, facts: dict[str, Any]) -> Prompt:
         kind = {"kind": "grammar"} if chain.provider is None else {"kind": "llm", "provider": chain.provider.name}

@@ -58,15 +58,15 @@ def read_templates(written: str, task: Task) -> list[str]:
 
 
 def clean(text: str, task: Task) -> str:
-    """One template as it is meant: see the text of this module."""
-    text = text.strip()
+    """One template as it is meant: see the text of this module. A line break at its end means something and stays."""
+    text = text.lstrip().rstrip(" \t")
     if "\n" not in text:
-        text = text.replace("\\n", "\n").replace("\\t", " ").strip()
+        text = text.replace("\\n", "\n").replace("\\t", " ").rstrip(" \t")
     names = (*task.slots, *task.aliases)
     text = _slots(text, names)
     if not {name.casefold() for name in names} & set(_WORDS):
         text = _ANSWER.sub("", text)
-    return _braces(text, names).strip()
+    return _braces(text, names).rstrip(" \t")
 
 
 class _Usable:
@@ -136,7 +136,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 def _of_fences(text: str, task: Task) -> Iterator[str]:
     """Every fenced block as one template."""
-    yield from _FENCE.findall(text)
+    yield from (block.strip() for block in _FENCE.findall(text))
 
 
 def _of_list(text: str, task: Task) -> Iterator[str]:
