@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from paft.errors import PaftError
     from paft.evaluation import SweepCallback, SweepResult, sweep
     from paft.models import load_model, load_tokenizer
-    from paft.prompts import Message, Prompt, PromptSet, Template
+    from paft.prompts import Message, Prompt, PromptSet, Template, load_prompts
+    from paft.prompts.generation import generate_prompts
     from paft.schedule import FixedSchedule, Schedule, StaticMixSchedule, UniformSchedule
     from paft.tasks import Example, Task, load_task
     from paft.training import PaftConfig, PaftTrainer, train
@@ -37,7 +38,9 @@ __all__ = [
     "Template",
     "UniformSchedule",
     "__version__",
+    "generate_prompts",
     "load_model",
+    "load_prompts",
     "load_task",
     "load_tokenizer",
     "sweep",
@@ -46,7 +49,8 @@ __all__ = [
 
 _PARTS = {
     "paft.tasks": ("Example", "Task", "load_task"),
-    "paft.prompts": ("Message", "Prompt", "PromptSet", "Template"),
+    "paft.prompts": ("Message", "Prompt", "PromptSet", "Template", "load_prompts"),
+    "paft.prompts.generation": ("generate_prompts",),
     "paft.schedule": ("FixedSchedule", "Schedule", "StaticMixSchedule", "UniformSchedule"),
     "paft.models": ("load_model", "load_tokenizer"),
     "paft.training": ("PaftConfig", "PaftTrainer", "train"),

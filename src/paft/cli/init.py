@@ -29,8 +29,11 @@ def run(options: Options) -> int:
     say(f"{report.prompts_file}: {report.prompts} prompts to start from; add more wordings of your own")
     say()
     say("Next:")
-    say(f"  paft prompts check {report.prompts_file} --task {report.task_file}")
-    say(f"  paft prompts split {report.prompts_file} --ratio 2:1 --output {report.prompts_file.parent / 'prompts'}")
+    folder = report.prompts_file.parent
+    made, given = folder / "all.jsonl", f"--task {report.task_file}"
+    say(f"  paft prompts generate {given} --providers grammar --total 150 --output {made}  # or several LLMs")
+    say(f"  paft prompts check {made} {given}")
+    say(f"  paft prompts split {made} --test 30 --output {folder / 'prompts'}")
     return 0
 
 
