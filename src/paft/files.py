@@ -119,3 +119,22 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as bad:
         raise DataError(f"{path}, line {bad.lineno}: not JSON ({bad.msg})") from None
+
+
+def try_lock(file: IO[Any]) -> bool:
+    """Keep other processes out of what this open file stands for; False where one is in already.
+
+    The system frees the lock when the file is closed or this process ends, however it ends. Where a system or a file
+    system has no locks, nothing is locked and the answer is True.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from paft.errors import DataError, OutputError
-from paft.files import atomic_path, read_json, write_json
+from paft.files import atomic_path, read_json, try_lock, write_json
 
 IDENTITY_FILE = "sweep.json"
 LOCK_FILE = ".lock"
@@ -202,21 +202,12 @@ def _write_piece(path: Path, cells: list[Cell], seconds: float) -> None:
         pq.write_table(table, partial, compression="zstd")
 
 
-def _lock(folder: Path) -> IO[str] | None:
-    """Keep other processes from writing here; the system frees the lock when this process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows
-        return None
+def _lock(folder: Path) -> IO[str]:
+    """Keep other processes from writing here, for as long as the file is open."""
     handle = (folder / LOCK_FILE).open("w", encoding="utf-8")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not try_lock(handle):
         handle.close()
-        raise OutputError(f"another process is sweeping into {folder}; wait for it or give another output") from None
-    except OSError:  # a file system without locks
-        handle.close()
-        return None
+        raise OutputError(f"another process is sweeping into {folder}; wait for it or give another output")
     return handle
 
 

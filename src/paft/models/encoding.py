@@ -141,8 +141,10 @@ class Encoder:
 
     def _prefix(self, text: str) -> list[int]:
         """The tokens in front, unless a chat template has written BOS already."""
+        if not self.chat:  # asking a tokenizer for its BOS is slow
+            return self._prefix_ids
         bos = self.tokenizer.bos_token
-        return [] if self.chat and bos and text.startswith(bos) else self._prefix_ids
+        return [] if bos and text.startswith(bos) else self._prefix_ids
 
     def _find_prefix(self) -> list[int]:
         """What the tokenizer itself puts in front of a text: BOS for most, nothing for GPT-2."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from paft.errors import DataError, OutputError, RunError
+from paft.files import try_lock
 
 SPACE = 32 * 2**20
 
@@ -75,7 +76,8 @@ class Journal:
         except OSError as bad:
             raise OutputError(f"cannot write {path}: {bad.strerror}; give another --output") from bad
         try:
-            _lock(self._file, path)
+            if not try_lock(self._file):
+                raise OutputError(f"another process writes {path}; wait for it or give another --output")
             self._read(identity)
         except BaseException:
             self.close()
@@ -153,17 +155,3 @@ class Journal:
             raise DataError(f"{self.path}, line {number}: not a line of a journal of replies; mend or move the file")
         checked: dict[str, Any] = row
         return checked
-
-
-def _lock(file: FileIO, path: Path) -> None:
-    """Keep a second process out; the system frees the lock when this process ends, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise OutputError(f"another process writes {path}; wait for it or give another --output") from None
-    except OSError:  # a file system without locks
-        return
