@@ -8,12 +8,13 @@ same set, however fast they came and wherever a run was stopped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from paft.errors import RunError
 from paft.prompts.generation.asking import Refused, Strategy, estimate_tokens, request_messages
@@ -31,7 +32,17 @@ from paft.tasks.base import Task
 
 PER_REQUEST = 25
 FEW = 0.1
+ENDS = (BudgetReached, RequestFailed, ProviderEnded)
 GRAMMAR = "grammar"
+
+
+class Batch(NamedTuple):
+    """Templates of one reply, how many were asked for, what is known of the reply, and why it holds none."""
+
+    texts: Sequence[str]
+    asked: int
+    facts: Mapping[str, str | None]
+    problem: str = ""
 
 
 @dataclass
@@ -122,20 +133,18 @@ class Run:
         entries = await asyncio.gather(*asked, return_exceptions=True)
         for (chain, want), entry in zip(active, entries, strict=True):
             if isinstance(entry, Entry):
-                self._take_reply(chain, want, entry)
-            elif isinstance(entry, list):
+                self._take(chain, want, self._read(chain, entry))
+            elif isinstance(entry, Batch):
                 self._take(chain, want, entry)
-            elif isinstance(entry, BudgetReached | RequestFailed | ProviderEnded):
+            elif isinstance(entry, ENDS):
                 self._end(chain, entry)
         for entry in entries:
-            if isinstance(entry, BaseException) and not isinstance(
-                entry, BudgetReached | RequestFailed | ProviderEnded
-            ):
+            if isinstance(entry, BaseException) and not isinstance(entry, ENDS):
                 raise entry
 
-    async def _ask(self, chain: Chain, want: int) -> Entry | list[str]:
+    async def _ask(self, chain: Chain, want: int) -> Entry | Batch:
         if chain.stream is not None:
-            return list(islice(chain.stream, want))
+            return Batch(list(islice(chain.stream, want)), want, {})
         assert chain.provider is not None
         if chain.slot in self.journal.entries:
             return self.journal.entries[chain.slot]
@@ -180,50 +189,41 @@ class Run:
                 if slot[:3] == chain.slot[:3]:
                     self._count(chain, entry)
 
-    def _take_reply(self, chain: Chain, want: int, entry: Entry) -> None:
+    def _read(self, chain: Chain, entry: Entry) -> Batch:
+        """The templates of a reply."""
         reply = read_body(entry.body)
         texts = read_templates(reply.text, self.task)
         problem = reply.problem or ("" if texts else "no templates could be found in the reply")
         if not reply.complete and texts:
             chain.batch = max(5, min(chain.batch, len(texts)))  # it could not hold more
         facts = {"request_id": entry.request_id or reply.request_id, "time": entry.time}
-        self._take(chain, min(want, entry.asked), texts, facts, problem, entry.asked)
+        return Batch(texts, entry.asked, facts, problem)
 
-    def _take(
-        self, chain: Chain, want: int, texts: Sequence[str], facts: dict[str, Any] | None = None, problem: str = "",
-        asked: int | None = None,
-    ) -> None:  # fmt: skip
+    def _take(self, chain: Chain, want: int, batch: Batch) -> None:
         """Judge what came, and say what became of it."""
-        row, before = chain.row, len(chain.kept)
+        row, before, want = chain.row, len(chain.kept), min(want, batch.asked)
         chain.refused = []
-        for text in texts:
+        for text in batch.texts:
             if len(chain.kept) - before == want:
                 row.refused["surplus"] += 1
                 continue
             verdict = self.judge.judge(text)
             if isinstance(verdict, Template):
-                chain.kept.append(self._prompt(chain, verdict, facts or {}))
+                chain.kept.append(_prompt(chain, verdict, batch.facts))
             else:
                 chain.refused.append(verdict)
                 row.refused[verdict.reason] += 1
         new, old = len(chain.kept) - before, chain.slot in self._old
-        row.asked += want if asked is None else asked
-        row.received += len(texts)
+        row.asked += batch.asked
+        row.received += len(batch.texts)
         row.kept = len(chain.kept)
         chain.round += 1
         chain.poor = chain.poor + 1 if new == 0 or new < FEW * want else 0
-        if chain.poor == 2 or (chain.stream is not None and not texts):
-            row.ended = problem or "it brings nothing new"
-        said = f"; {problem}" if problem else ""
+        if chain.poor == 2 or (chain.stream is not None and not batch.texts):
+            row.ended = batch.problem or "it brings nothing new"
+        said = f"; {batch.problem}" if batch.problem else ""
         if not old:
             self.say(f"{row.provider} {row.model} {row.strategy}: {new} of {want} kept{said}".replace("  ", " "))
-
-    def _prompt(self, chain: Chain, template: Template, facts: dict[str, Any]) -> Prompt:
-        kind = {"kind": "grammar"} if chain.provider is None else {"kind": "llm", "provider": chain.provider.name}
-        model = {"model": chain.provider.model} if chain.provider else {}
-        known = {key: value for key, value in facts.items() if value is not None}
-        source = {**kind, **model, "strategy": chain.strategy, **known}
-        return Prompt(default_id(template.text), template, source)
 
     def _end(self, chain: Chain, why: Exception) -> None:
         """End a chain; a provider that cannot be asked any more ends with all its chains."""
@@ -236,11 +236,20 @@ class Run:
                 self.say(f"{each.row.provider} {each.row.model} {each.row.strategy}: ended: {why}")
 
 
+def _prompt(chain: Chain, template: Template, facts: Mapping[str, str | None]) -> Prompt:
+    """A template with its source."""
+    source = {"kind": "grammar"} if chain.provider is None else {"kind": "llm", "provider": chain.provider.name}
+    if chain.provider is not None:
+        source["model"] = chain.provider.model
+    known = {key: value for key, value in facts.items() if value is not None}
+    return Prompt(default_id(template.text), template, {**source, "strategy": chain.strategy, **known})
+
+
 def nothing_usable(rows: Sequence[UsageRow]) -> RunError:
     """The error for a run that brought no template at all."""
     received = sum(row.received for row in rows)
     why = next((f"{row.provider}: {row.ended}" for row in rows if row.ended), "no reply")
-    reasons = sum((row.refused for row in rows), rows[0].refused.__class__())
+    reasons = sum((row.refused for row in rows), Counter[str]())
     most = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
     return RunError(
         f"nothing usable: {received} templates were received and none could be kept{f' ({most})' if most else ''}\n"
