@@ -99,7 +99,8 @@ def _dry_run(options: Options, task: Task, strategies: Sequence[Strategy], seeds
     for plan in plans:
         cost = "price not given" if plan.cost is None else f"about ${plan.cost:.4f}"
         tokens = f"about {plan.prompt_tokens:,} prompt and {plan.completion_tokens:,} completion tokens"
-        say(f"{plan.provider.label}, {plan.strategy}: {tokens}, {cost}")
+        left_out = f"; would be left out: ${plan.provider.api_key_env} is not set" if plan.provider.lacks_key else ""
+        say(f"{plan.provider.label}, {plan.strategy}: {tokens}, {cost}{left_out}")
     total = sum(plan.prompt_tokens + plan.completion_tokens for plan in plans)
     say(f"{len(plans)} requests, about {total:,} tokens; more where templates are refused. Nothing was sent.")
     return 0

@@ -27,7 +27,7 @@ from paft.prompts.generation.grammar import grammar_templates
 from paft.prompts.generation.journal import Journal
 from paft.prompts.generation.judging import Judge
 from paft.prompts.generation.loop import GRAMMAR, PER_REQUEST, Chain, Run, nothing_usable
-from paft.prompts.generation.providers import Provider, check_providers, load_providers, without_a_key
+from paft.prompts.generation.providers import Provider, check_providers, load_providers
 from paft.prompts.generation.usage import Usage, UsageRow
 from paft.prompts.prompt import Prompt
 from paft.prompts.prompt_set import PromptSet
@@ -217,7 +217,7 @@ def _whom(
         return [], []
     listed = load_providers(providers) if isinstance(providers, str | os.PathLike) else list(providers)
     check_providers(listed)
-    left_out = without_a_key(listed)
+    left_out = [each for each in listed if each.lacks_key]
     if len(left_out) == len(listed):
         names = ", ".join(f"${each.api_key_env}" for each in left_out)
         raise InputError(f"none of the providers has a key; set {names}, or remove api_key_env where none is needed")

@@ -168,19 +168,7 @@ class Run:
 
     def _count(self, chain: Chain, entry: Entry) -> None:
         """Add what a reply took to the row and the budget."""
-        reply, row = read_body(entry.body), chain.row
-        prompt, completion = reply.prompt_tokens, reply.completion_tokens
-        row.estimated |= prompt is None or completion is None
-        prompt = entry.prompt_estimate if prompt is None else prompt
-        completion = len(reply.text) * 2 // 7 if completion is None else completion
-        row.requests += 1
-        row.prompt_tokens += prompt
-        row.completion_tokens += completion
-        row.seconds += entry.seconds
-        price = chain.provider.price if chain.provider else None
-        cost = price.cost(prompt, completion) if price else None
-        row.cost = None if cost is None or row.cost is None else row.cost + cost
-        self.budget.spend(prompt + completion, cost or 0.0)
+        self.budget.spend(*chain.row.count(entry, chain.provider.price if chain.provider else None))
 
     def replayed(self) -> None:
         """Count the replies of earlier runs, before anything is asked: they are part of the budget."""

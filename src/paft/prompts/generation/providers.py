@@ -78,6 +78,11 @@ class Provider:
         """The key from the environment, without the spaces and line ends that pasting adds; None where unset."""
         return (os.environ.get(self.api_key_env, "").strip() or None) if self.api_key_env else None
 
+    @property
+    def lacks_key(self) -> bool:
+        """Whether it names an environment variable that is not set."""
+        return self.api_key_env is not None and self.key is None
+
 
 def load_providers(path: str | os.PathLike[str]) -> list[Provider]:
     """Read a providers file.
@@ -217,8 +222,3 @@ READERS: Mapping[str, Any] = {
     "json_mode": _switch,
     "extra_body": _body,
 }
-
-
-def without_a_key(providers: list[Provider]) -> list[Provider]:
-    """Those that name an environment variable which is not set."""
-    return [provider for provider in providers if provider.api_key_env and provider.key is None]

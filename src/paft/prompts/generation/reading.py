@@ -45,7 +45,7 @@ def read_templates(written: str, task: Task) -> list[str]:
         written: what the model wrote, whole or cut.
         task: what the templates are for.
     """
-    text = _THINKING.sub("", written.replace("\r\n", "\n")).strip()
+    text = read_plain(written)
     best: list[str] = []
     most = (0, 0)
     readings = (_of_json,) if _JSON.match(text) else (_of_json, _of_fences, _of_list, _of_paragraphs)
@@ -55,6 +55,16 @@ def read_templates(written: str, task: Task) -> list[str]:
         if count > most:
             best, most = found, count
     return best
+
+
+def read_texts(written: str) -> list[str]:
+    """The texts in the JSON of what a model wrote, in order and as they are; [] where there is none."""
+    return list(_of_json(read_plain(written)))
+
+
+def read_plain(written: str) -> str:
+    """What a model wrote, without its thinking."""
+    return _THINKING.sub("", written.replace("\r\n", "\n")).strip()
 
 
 def clean(text: str, task: Task) -> str:
@@ -83,7 +93,7 @@ class _Usable:
         return {self.task.aliases.get(name, name) for name in named} >= set(self.task.slots)
 
 
-def _of_json(text: str, task: Task) -> Iterator[str]:
+def _of_json(text: str, task: Task | None = None) -> Iterator[str]:
     """Strings of the JSON in ``text``: a list, an object that holds one, objects a line; cut ones as far as whole."""
     inner = [block for block in _FENCE.findall(text) if block.lstrip()[:1] in ("[", "{")]
     for part in inner or [text]:

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from paft.files import write_json
+from paft.prompts.generation.journal import Entry
+from paft.prompts.generation.providers import Price
+from paft.prompts.generation.replies import read_body
 
 
 @dataclass
@@ -41,6 +44,21 @@ class UsageRow:
     cost: float | None = 0.0
     seconds: float = 0.0
     ended: str = ""
+
+    def count(self, entry: Entry, price: Price | None) -> tuple[int, float]:
+        """Add what a reply took, estimated where the endpoint did not say; its tokens and its dollars, 0 unpriced."""
+        reply = read_body(entry.body)
+        prompt, completion = reply.prompt_tokens, reply.completion_tokens
+        self.estimated |= prompt is None or completion is None
+        prompt = entry.prompt_estimate if prompt is None else prompt
+        completion = len(reply.text) * 2 // 7 if completion is None else completion
+        self.requests += 1
+        self.prompt_tokens += prompt
+        self.completion_tokens += completion
+        self.seconds += entry.seconds
+        cost = price.cost(prompt, completion) if price else None
+        self.cost = None if cost is None or self.cost is None else self.cost + cost
+        return prompt + completion, cost or 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """The row as a JSON object."""
