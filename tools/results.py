@@ -90,6 +90,7 @@ def tables(name: str, records: Mapping[str, Sequence[Record]]) -> str:
         title=f"{name}: accuracy under each unseen prompt",
         note=f"{size}, means over {_seeds(seeds)}",
         kinds=("svg",),
+        numbers={method: over_seeds(group) for method, group in records.items()},
     )
     lines += ["", f"![Accuracy under each of the unseen prompts, by method](images/accuracy-{name}.svg)"]
     return "\n".join(lines)

@@ -33,6 +33,15 @@ def test_every_prompt_is_a_point_in_its_methods_colour(tmp_path: Path) -> None:
         assert len(points) == len(values)
 
 
+def test_the_numbers_beside_a_row(tmp_path: Path) -> None:
+    given = {"paft": {"mean": 0.5, "std": 0.123, "min": 0.25}}
+    (svg,) = plot_accuracy(ACCURACIES, tmp_path / "a", kinds=["svg"], numbers=given)
+    text = svg.read_text()
+    base = np.array(ACCURACIES["base"])
+    assert "mean 50.0   std 12.3   min 25.0" in text
+    assert f"mean {100 * base.mean():.1f}   std {100 * base.std(ddof=1):.1f}   min {100 * base.min():.1f}" in text
+
+
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     one = plot_accuracy(ACCURACIES, tmp_path / "one")
     other = plot_accuracy(ACCURACIES, tmp_path / "other")

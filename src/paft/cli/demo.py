@@ -80,7 +80,8 @@ def _print_next(result: DemoResult, pictures: list[Path]) -> None:
         f"--output {folder}/more --limit 100"
     )
     say("  paft init DATA.csv --output mine")
-    say("  paft prompts split mine/prompts.jsonl --ratio 2:1 --output mine/prompts")
+    say("  paft prompts generate --task mine/task.yaml --providers grammar --total 150 --output mine/all.jsonl")
+    say("  paft prompts split mine/all.jsonl --test 30 --output mine/prompts")
     say("  paft train --model MODEL --task mine/task.yaml --prompts mine/prompts/train.jsonl --output runs/mine")
 
 

@@ -38,6 +38,7 @@ def plot_accuracy(
     title: str = "Accuracy under each prompt",
     note: str = "",
     kinds: Sequence[str] = ("png", "svg"),
+    numbers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Path]:
     """Draw the accuracies over prompts of each method as a row of points with its mean as a bar.
 
@@ -47,6 +48,8 @@ def plot_accuracy(
         title: says what is shown.
         note: a line under the title, such as the numbers of prompts and examples.
         kinds: file types.
+        numbers: name -> mean, std and min to write beside a row, where they are not those of the points (means over
+            seeds of a standard deviation are not the standard deviation of means over seeds).
 
     Returns:
         The files written, one per kind.
@@ -63,7 +66,8 @@ def plot_accuracy(
         figure = Figure(figsize=(7.6, 1.35 + 0.72 * len(methods)), layout="constrained")
         axes = figure.add_subplot()
         for row, (name, values) in enumerate(methods.items()):
-            _draw_row(axes, row, name, 100 * np.sort(np.asarray(values, dtype=float)), _colour(name, row))
+            points = np.sort(np.asarray(values, dtype=float))
+            _draw_row(axes, row, name, 100 * points, _colour(name, row), (numbers or {}).get(name) or _summary(points))
         _dress(axes, list(methods), title, note)
         return [save(figure, Path(f"{os.fspath(stem)}.{kind}"), kind) for kind in kinds]
 
@@ -80,14 +84,17 @@ def swarm(values: Sequence[float] | np.ndarray, width: float = BIN) -> np.ndarra
     return offsets
 
 
-def _draw_row(axes: Axes, row: int, name: str, values: np.ndarray, colour: str) -> None:
-    mean, spread = values.mean(), values.std(ddof=1) if len(values) > 1 else None
+def _summary(values: np.ndarray) -> dict[str, float]:
+    spread = {"std": float(values.std(ddof=1))} if len(values) > 1 else {}
+    return {"mean": float(values.mean()), **spread, "min": float(values.min())}
+
+
+def _draw_row(axes: Axes, row: int, name: str, values: np.ndarray, colour: str, numbers: Mapping[str, Any]) -> None:
+    mean = values.mean()
     axes.axhline(row, color=FAINT, linewidth=0.8, zorder=0)
     axes.scatter(values, row + swarm(values), s=17, color=colour, alpha=0.75, linewidths=0, zorder=2)
     axes.plot([mean, mean], [row - 0.41, row + 0.41], color=INK, linewidth=2.2, solid_capstyle="round", zorder=3)
-    text = f"mean {mean:.1f}"
-    text += "" if spread is None else f"   std {spread:.1f}"
-    text += f"   min {values.min():.1f}"
+    text = "   ".join(f"{key} {100 * numbers[key]:.1f}" for key in ("mean", "std", "min") if key in numbers)
     place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center"}
     axes.annotate(name, (-0.015, row), ha="right", color=colour, fontweight="bold", annotation_clip=False, **place)
     axes.annotate(text, (1.02, row), ha="left", color=INK, fontsize=9, annotation_clip=False, **place)
