@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paft.errors import PaftError
     from paft.evaluation import SweepCallback, SweepResult, sweep
+    from paft.experiments import select_prompt
     from paft.models import load_model, load_tokenizer
     from paft.prompts import Message, Prompt, PromptSet, Template, load_prompts
     from paft.prompts.generation import generate_prompts
@@ -43,6 +44,7 @@ __all__ = [
     "load_prompts",
     "load_task",
     "load_tokenizer",
+    "select_prompt",
     "sweep",
     "train",
 ]
@@ -55,6 +57,7 @@ _PARTS = {
     "paft.models": ("load_model", "load_tokenizer"),
     "paft.training": ("PaftConfig", "PaftTrainer", "train"),
     "paft.evaluation": ("SweepCallback", "SweepResult", "sweep"),
+    "paft.experiments": ("select_prompt",),
     "paft.errors": ("PaftError",),
 }
 _HOME = {name: part for part, names in _PARTS.items() for name in names}

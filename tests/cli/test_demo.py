@@ -40,7 +40,7 @@ def test_the_table_and_the_pictures(result: DemoResult, capsys: pytest.CaptureFi
 def test_what_to_do_next_can_be_copied(result: DemoResult, capsys: pytest.CaptureFixture[str], paft: Callable) -> None:
     _print_next(result, [result.output / "accuracy.png"])
     commands = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip().startswith("paft ")]
-    assert len(commands) == 4
+    assert len(commands) == 5
     sweep = shlex.split(commands[0])
     assert sweep[sweep.index("--model") + 1] == str(result.output / "paft" / "run")
     for command in commands:  # every flag is one that the verb knows

@@ -20,6 +20,9 @@ PROMISED = {
     "prompts stats": "--test --against --task --tokens --plot --format --seed",
     "prompts export": "--format --output --task --data --split --limit",
     "prompts render": "--task --data --prompts --prompt-id --example --model",
+    "select": "--model --task --data --prompts --method --output --examples --halving --embeddings --providers --seed "
+    "--split --limit --scoring --normalize --max-length --batch-tokens --on-long --dtype --device --chat "
+    "--trust-remote-code",
     "train": "--model --task --data --prompts --output --method --prompt-id --selection --examples-per-prompt "
     "--num-train-epochs --max-length --limit --full --lora-r --lora-targets --resume --seed --batch-tokens --dtype "
     "--device --eval-prompts --qlora --lora-alpha --chat --trust-remote-code --output-dir --learning-rate --report-to",

@@ -42,6 +42,8 @@ CONTENTS = {
 VERBS = {
     "train": "train --model MODEL --task TASK --prompts PROMPTS --output OUTPUT --max-length LENGTH --limit LIMIT "
     "--device DEVICE --dtype DTYPE --max-steps 1",
+    "select": "select --model MODEL --task TASK --prompts PROMPTS --output OUTPUT --max-length LENGTH --limit LIMIT "
+    "--device DEVICE --dtype DTYPE --split SPLIT --examples 2",
     "sweep": "sweep --model MODEL --task TASK --prompts PROMPTS --output OUTPUT --max-length LENGTH --limit LIMIT "
     "--device DEVICE --dtype DTYPE --split SPLIT",
     "predict": "predict train.jsonl --model MODEL --task TASK --prompts PROMPTS --output OUTPUT --max-length LENGTH "

@@ -22,6 +22,7 @@ VERBS = {
     "demo": "the whole method on a small model and task that ship with paft, offline",
     "init": "a task YAML and first prompts from a CSV or JSONL file of your own",
     "prompts": "generate, import, check, split, measure, show, render and export sets of prompts",
+    "select": "pick one prompt from a set, to compare with",
     "train": "fine-tune a model while the prompt changes",
     "sweep": "measure a model over many prompts",
     "predict": "answers of a model for new rows",

@@ -147,28 +147,34 @@ class CellStore:
             self.close()
 
 
-def refuse_other_work(folder: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
+def refuse_other_work(
+    folder: str | os.PathLike[str], identity: Mapping[str, Any], record: str = IDENTITY_FILE, what: str = "sweep"
+) -> None:
     """Refuse a folder that belongs to other work; fields absent from ``identity`` are not compared.
 
+    Args:
+        record: the file of the folder that says what it is of.
+        what: how messages call the work.
+
     Raises:
-        OutputError: names the first field that differs, or a file that no sweep wrote.
+        OutputError: names the first field that differs, or a file that is no such work.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; give a folder for the sweep")
+        raise OutputError(f"{folder} is a file; give a folder for the {what}")
     if not folder.is_dir():
         return
-    if not (folder / IDENTITY_FILE).exists():
+    if not (folder / record).exists():
         others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
         if others:
             raise OutputError(f"{folder} holds other work ({others[0]}); give a new or empty folder as the output")
         return
-    found = read_json(folder / IDENTITY_FILE)
+    found = read_json(folder / record)
     found = found if isinstance(found, dict) else {}
     for name, value in identity.items():
         if found.get(name) != value:
             raise OutputError(
-                f"{folder} holds another sweep: its {name} is {_short(found.get(name))}, not {_short(value)}\n"
+                f"{folder} holds another {what}: its {name} is {_short(found.get(name))}, not {_short(value)}\n"
                 "give another output folder, or delete this one"
             )
 

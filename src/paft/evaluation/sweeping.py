@@ -117,7 +117,7 @@ def sweep(
     }
     note = {"record": record, "example_ids": [e.id for e in examples]}
     scorer = make_scorer(loaded.model, loaded.tokenizer, task, options, examples)
-    kept = _fitting(scorer, prompts, examples, on_long)  # before the folder is claimed: a wrong input leaves no trace
+    kept = fitting(scorer, prompts, examples, on_long)  # before the folder is claimed: a wrong input leaves no trace
     with CellStore(output, identity, note, flush_seconds) as store, evaluating(loaded.model):
         if output is not None and not (Path(output) / "prompts.jsonl").exists():
             prompts.save(Path(output) / "prompts.jsonl")
@@ -156,7 +156,7 @@ def _identity(
     }
 
 
-def _fitting(scorer: Scorer, prompts: PromptSet, examples: Sequence[Example], on_long: str) -> list[Example]:
+def fitting(scorer: Scorer, prompts: PromptSet, examples: Sequence[Example], on_long: str) -> list[Example]:
     """The examples that fit under every prompt, so that all prompts meet the same ones."""
     long: set[str] = set()
     for prompt in prompts:
