@@ -142,7 +142,7 @@ def test_words_of_a_task(tasks: dict[str, Task]) -> None:
     assert piqa.things[0] == ("solution", "solutions")
     assert set(piqa.nouns["goal"]) == {"goal", "everyday goal"}
     assert piqa.topic == "Physical common sense"
-    assert set(trec.nouns["text"]) == {"question", "text"}
+    assert set(trec.nouns["text"]) == {"question"}
     assert trec.things[0] == ("type", "types")
     assert (swapped.texts, swapped.options) == (("goal",), ("early", "late"))
     assert view(tasks["recipe"]).descriptions == ()
