@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from paft.cli.options import option
 from paft.cli.quiet import console, say, say_err
@@ -49,7 +50,7 @@ class Options(TaskOptions):
 
 def run(options: Options) -> int:
     task = load_task(options.task, options.data)
-    strategies: list[Strategy] = [each.strip() for each in options.strategies.split(",")]  # type: ignore[misc]
+    strategies = cast(list[Strategy], [each.strip() for each in options.strategies.split(",")])  # checked below
     seeds = find_prompts(options.seed_prompts, task.name) if options.seed_prompts else None
     if options.dry_run:
         return _dry_run(options, task, strategies, seeds)

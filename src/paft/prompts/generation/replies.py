@@ -131,8 +131,11 @@ def _text(content: Any) -> str:
 
 def _usage(value: Any) -> tuple[int | None, int | None]:
     usage = _field(value, "usage", dict) or {}
-    prompt, completion = (usage.get(key) for key in ("prompt_tokens", "completion_tokens"))
-    return tuple(n if isinstance(n, int) and n >= 0 else None for n in (prompt, completion))  # type: ignore[return-value]
+    return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def _no_choices(value: Any) -> str:
