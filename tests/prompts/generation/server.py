@@ -140,3 +140,21 @@ def stream(content: str, size: int = 40, usage: bool = True) -> str:
     if usage:
         events.append({"id": "s1", "choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 50}})
     return "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+
+
+FAST = {"retry_wait": 0.02, "strategies": ["zero-shot"]}
+
+
+def dealing(pool: list[str], size: int = 10):
+    """A script that gives ``size`` templates of the pool to each request of a model, one after the other."""
+
+    def script(number, request):
+        offset = 40 * (int(request.body["model"][1:]) - 1) + size * number
+        return Answer(completion(templates(pool[offset : offset + size])))
+
+    return script
+
+
+def first_then(first: Answer, pool: list[str], size: int = 10):
+    """A script that answers once with ``first``, then behaves."""
+    return lambda number, request: first if number == 0 else Answer(completion(templates(pool[:size])))
