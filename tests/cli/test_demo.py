@@ -42,7 +42,7 @@ def test_what_to_do_next_can_be_copied(result: DemoResult, capsys: pytest.Captur
     commands = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip().startswith("paft ")]
     assert len(commands) == 5
     sweep = shlex.split(commands[0])
-    assert sweep[sweep.index("--model") + 1] == str(result.output / "paft" / "run")
+    assert sweep[sweep.index("--model") + 1] == str(result.output / "work/demo/paft-seed0/run")
     for command in commands:  # every flag is one that the verb knows
         found = paft(*shlex.split(command)[1:])
         assert "unknown flag" not in found.err

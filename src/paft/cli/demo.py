@@ -75,9 +75,10 @@ def _print_next(result: DemoResult, pictures: list[Path]) -> None:
     say("pictures: " + ", ".join(str(path) for path in pictures))
     say()
     say("Next, the prompts that the PAFT model does best and worst under, and your own model and task:")
+    paft = f"{folder}/work/demo/paft-seed{result.seed}"
     say(
-        f"  paft sweep --model {folder}/paft/run --task demo --prompts {folder}/paft/sweep/prompts.jsonl "
-        f"--output {folder}/more --limit 100"
+        f"  paft sweep --model {paft}/run --task demo --prompts {paft}/sweep/prompts.jsonl "
+        f"--output {folder}-more --limit 100"
     )
     say("  paft init DATA.csv --output mine")
     say("  paft prompts generate --task mine/task.yaml --providers grammar --total 150 --output mine/all.jsonl")

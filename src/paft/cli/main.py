@@ -25,6 +25,7 @@ VERBS = {
     "select": "pick one prompt from a set, to compare with",
     "train": "fine-tune a model while the prompt changes",
     "sweep": "measure a model over many prompts",
+    "compare": "every method over several seeds on your task, resumable",
     "predict": "answers of a model for new rows",
     "merge": "an adapter merged into a plain model folder",
     "env": "versions and hardware, for a bug report",

@@ -9,8 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from paft.errors import OutputError
-from paft.experiments.methods import METHODS, Record, Setup, run_method
+from paft.errors import OutputError, RunError
+from paft.experiments.compare import Event, compare
+from paft.experiments.folder import ABOUT
+from paft.experiments.grid import Grid
 from paft.files import read_json, write_json
 from paft.models import EMBEDDED
 from paft.prompts import PromptSet
@@ -18,6 +20,7 @@ from paft.tasks import load_task
 
 FORMAT_VERSION = 1
 RESULTS = "results.json"
+METHODS = ("base", "user", "static-mix", "paft")
 DEMO_KEYS = ("mean", "std", "std_corrected", "min", "q05", "top", "per_prompt")
 EXAMPLES = 60
 # full fine-tuning: low-rank updates of q and v alone are too small for a model of six million parameters
@@ -41,6 +44,7 @@ class DemoResult:
     seconds: float
     output: Path
     texts: dict[str, Any]
+    seed: int = 0
 
 
 def demo_prompts() -> tuple[PromptSet, PromptSet]:
@@ -49,10 +53,19 @@ def demo_prompts() -> tuple[PromptSet, PromptSet]:
     return PromptSet.load(folder / "prompts-train.jsonl"), PromptSet.load(folder / "prompts-test.jsonl")
 
 
-def demo_setup() -> Setup:
+def demo_grid(seed: int = 0) -> Grid:
     """Embedded model and task, 100 training and 50 unseen prompts."""
     train_prompts, test_prompts = demo_prompts()
-    return Setup(EMBEDDED, load_task("demo"), train_prompts, test_prompts, limit=EXAMPLES, train=TRAIN)
+    return Grid(
+        EMBEDDED,
+        load_task("demo"),
+        train_prompts,
+        test_prompts,
+        methods=METHODS,
+        seeds=(seed,),
+        limit=EXAMPLES,
+        train=TRAIN,
+    )
 
 
 def run_demo(
@@ -64,27 +77,34 @@ def run_demo(
     """Base, one prompt, static mixture and PAFT on the demo task, swept over 50 unseen prompts.
 
     Args:
-        output: folder for runs, sweeps and ``results.json``; a demo that was interrupted goes on.
+        output: folder for a comparison and ``results.json``; a demo that was interrupted goes on.
         announce: called with the name of each method as it begins.
 
     Raises:
         OutputError: the folder holds something else, or a demo with another seed.
+        RunError: a method failed.
     """
     output, started = Path(output), time.monotonic()
-    done = _claim(output, seed)
-    setup = demo_setup()
-    records: dict[str, Record] = {}
-    for method in METHODS:
-        announce(method)
-        records[method] = run_method(setup, method, seed, output / method, progress)
+    done = _earlier(output, seed)
+
+    def watch(event: Event) -> None:
+        if event.kind == "start" and event.cell is not None:
+            announce(event.cell.method)
+        if event.kind == "failed" and event.cell is not None:
+            raise RunError(f"{event.cell.method} failed: {event.error}")
+
+    grid = demo_grid(seed)
+    found = compare(grid, output, progress=progress, watch=watch, about={"seed": seed})
+    records = {record.method: record.unseen for record in found.records}
     first = records["base"]
     result = DemoResult(
-        methods={name: {key: r.numbers[key] for key in DEMO_KEYS} for name, r in records.items()},
+        methods={name: {key: records[name].numbers[key] for key in DEMO_KEYS} for name in METHODS},
         prompts=len(first.prompt_ids),
         examples=len(first.example_ids),
         seconds=done["seconds"] if done else round(time.monotonic() - started, 1),
         output=output,
-        texts={p.id: p.text for p in setup.test_prompts},
+        texts={p.id: p.text for p in grid.unseen},
+        seed=seed,
     )
     write_json(
         output / RESULTS,
@@ -100,13 +120,11 @@ def run_demo(
     return result
 
 
-def _claim(output: Path, seed: int) -> dict[str, Any] | None:
-    """Make sure the folder is free or a demo's own; returns the results of one that is done."""
-    mark = output / "demo.json"
-    if not mark.is_file():
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            raise OutputError(f"{output} is not empty and holds no demo; give another --output")
-        write_json(mark, {"format_version": FORMAT_VERSION, "seed": seed})
-    elif read_json(mark).get("seed") != seed:
-        raise OutputError(f"{output} holds a demo with seed {read_json(mark).get('seed')}; give another --output")
+def _earlier(output: Path, seed: int) -> dict[str, Any] | None:
+    """The results of a demo that is done; refuses one with another seed."""
+    if not (output / ABOUT).is_file():
+        return None
+    found = read_json(output / ABOUT).get("seed")
+    if found != seed:
+        raise OutputError(f"{output} holds a demo with seed {found}; give another --output")
     return read_json(output / RESULTS) if (output / RESULTS).is_file() else None

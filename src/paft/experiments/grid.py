@@ -1,88 +1,219 @@
-"""Methods x seeds on one task: every cell once, each kept as a record, and their numbers over seeds."""
+"""The grid of one task: which methods, seeds and variants of settings are compared, and on what."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from paft.errors import DataError
-from paft.evaluation.statistics import Interval, paired_difference
-from paft.experiments.methods import Record, Setup, run_method
+from paft.errors import InputError
+from paft.evaluation.identity import examples_digest, prompts_digest
+from paft.experiments.records import METHODS, UNSEEN
+from paft.experiments.selectors import SELECTORS
+from paft.prompts import Prompt, PromptSet
+from paft.tasks.base import Task
+from paft.training.config import MOST_EXAMPLES
 
-AVERAGED = ("mean", "std", "std_corrected", "min", "q05", "max", "flip_rate")
+# the settings that an ablation may vary, and how the name of a cell calls them
+AXES = {
+    "examples_per_prompt": "K",
+    "num_train_epochs": "T",
+    "train_prompts": "prompts",
+    "limit": "examples",
+    "lora_r": "r",
+    "learning_rate": "lr",
+}
+DEFAULTS: Mapping[str, Any] = {"examples_per_prompt": 4, "num_train_epochs": 3, "lora_r": 8, "learning_rate": 1e-4}
 
 
-def record_path(records: Path, method: str, seed: int) -> Path:
-    """Where the record of a cell stands."""
-    return records / f"{method}-seed{seed}.json"
+@dataclass(frozen=True)
+class GridCell:
+    """One method with one seed, and the settings in which it differs from the grid's own.
 
-
-def run_grid(
-    setup: Setup,
-    methods: Iterable[str],
-    seeds: Sequence[int],
-    work: Path,
-    records: Path,
-    announce: Callable[[str], None] = print,
-) -> None:
-    """Run the cells that have no record yet. ``base`` knows no chance and is run once.
-
-    Args:
-        work: runs and sweeps go here; a cell that was interrupted goes on.
-        records: one JSON a finished cell.
+    Attributes:
+        variant: setting of ``AXES`` -> value; empty for the comparison itself.
     """
-    for seed in seeds:
-        for method in methods:
-            path = record_path(records, method, seed)
-            if path.is_file() or (method == "base" and seed != seeds[0]):
-                continue
-            announce(f"{method}, seed {seed}")
-            record = run_method(setup, method, seed, work / f"{method}-seed{seed}")
-            record.save(path)
-            numbers = record.numbers
-            announce(f"  mean {numbers['mean']:.3f} std {numbers['std']:.3f} min {numbers['min']:.3f}")
+
+    method: str
+    seed: int
+    variant: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """A name for files: ``paft-K2-seed0``."""
+        varied = [f"{AXES[axis]}{value:g}" for axis, value in self.variant.items()]
+        return "-".join([self.method, *varied, f"seed{self.seed}"])
 
 
-def load_records(records: Path) -> dict[str, list[Record]]:
-    """Method -> its records by seed; methods in the order base, user, static-mix, paft.
+@dataclass(frozen=True)
+class Sweeping:
+    """Further prompts to measure with, beside the unseen ones.
+
+    Attributes:
+        methods: which methods are measured with them; all where it is empty.
+    """
+
+    prompts: PromptSet
+    methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A method under every combination of some settings.
+
+    Attributes:
+        axes: setting of ``AXES`` -> its values.
+        methods: which methods are varied.
+        seeds: the grid's own where it is empty.
+    """
+
+    axes: Mapping[str, Sequence[Any]]
+    methods: tuple[str, ...] = ("paft",)
+    seeds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is compared on one task.
+
+    Attributes:
+        model: the base model, as ``--model`` names it.
+        task: its ``user_prompt`` is the one human prompt of ``user``, where ``batprompt`` starts too.
+        prompts, unseen: prompts to train on, and unseen ones to measure with.
+        methods, seeds: each trained method is run with each seed; ``base`` knows no chance and is run once.
+        ablations: variants of settings, measured with the unseen prompts alone.
+        sweeps: further prompts to measure with, by name.
+        split, limit: the examples that are swept.
+        train: options of :func:`paft.training.train` that every method gets.
+        sweep: options of :func:`paft.evaluation.sweep` that every method gets.
+        select: options of :func:`paft.experiments.select_prompt` by method.
 
     Raises:
-        DataError: none there, or records of other prompts or examples than the rest.
+        InputError: an unknown method, setting or seed, or methods that need what is not there.
     """
-    found: dict[str, list[Record]] = {}
-    for path in sorted(records.glob("*-seed*.json")):
-        record = Record.load(path)
-        found.setdefault(record.method, []).append(record)
-    if not found:
-        raise DataError(f"no records in {records}")
-    first = next(iter(found.values()))[0]
-    for record in (r for group in found.values() for r in group):
-        if (record.prompt_ids, record.example_ids) != (first.prompt_ids, first.example_ids):
-            raise DataError(
-                f"{records}: {record.method} seed {record.seed} met other prompts or examples than the rest"
+
+    model: str
+    task: Task
+    prompts: PromptSet
+    unseen: PromptSet
+    methods: tuple[str, ...] = METHODS
+    seeds: tuple[int, ...] = (0,)
+    ablations: tuple[Ablation, ...] = ()
+    sweeps: Mapping[str, Sweeping] = field(default_factory=dict)
+    split: str = "test"
+    limit: int | None = None
+    train: Mapping[str, Any] = field(default_factory=dict)
+    sweep: Mapping[str, Any] = field(default_factory=dict)
+    select: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        named = [*self.methods, *(m for a in self.ablations for m in a.methods)]
+        named += [m for s in self.sweeps.values() for m in s.methods]
+        _known("method", named, METHODS)
+        _known("method to select with", self.select, SELECTORS)
+        _known("setting of an ablation", [axis for a in self.ablations for axis in a.axes], AXES)
+        if UNSEEN in self.sweeps:
+            raise InputError(f"a further sweep cannot be called {UNSEEN!r}: that is the one every method has")
+        if any(seed < 0 for seed in [*self.seeds, *(s for a in self.ablations for s in a.seeds)]):
+            raise InputError("a seed is at least 0")
+        if any("base" in a.methods for a in self.ablations):
+            raise InputError("base is not trained, so an ablation has nothing to vary in it")
+        taken = {"model", "task", "output", "prompts", "method", "selection", "prompt_id", "seed", "say"}
+        _known("training option", [n for n in self.train if n in taken], ())
+        if not self.methods and not self.ablations:
+            raise InputError("nothing to compare: name some methods")
+        if ("user" in named or "batprompt" in named) and not self.task.user_prompt:
+            raise InputError(
+                f"the methods user and batprompt need one human prompt, and task {self.task.name!r} has no user_prompt"
             )
-    order = ["base", "user", "static-mix", "paft"]
-    return {name: found[name] for name in sorted(found, key=lambda n: order.index(n) if n in order else len(order))}
+
+    @property
+    def cells(self) -> list[GridCell]:
+        """All cells, each once: seed by seed, so that an interrupted grid has whole seeds."""
+        cells = {}
+        for seed in self.seeds:
+            for method in self.methods:
+                cell = GridCell(method, 0 if method == "base" else seed)
+                cells[cell.name] = cell
+        for ablation in self.ablations:
+            seeds = ablation.seeds or self.seeds
+            for seed, method, *values in product(seeds, ablation.methods, *ablation.axes.values()):
+                cell = GridCell(method, seed, self._varied(dict(zip(ablation.axes, values, strict=True))))
+                cells.setdefault(cell.name, cell)
+        return list(cells.values())
+
+    def settings(self, cell: GridCell) -> dict[str, Any]:
+        """Everything that decides the outcome of a cell; texts and rows by their digests."""
+        settings: dict[str, Any] = {
+            "model": self.model,
+            "split": self.split,
+            "examples": _rows_digest(self.task, self.split, self.limit),
+            "unseen": prompts_digest(self.unseen),
+            **{f"sweep.{name}": value for name, value in self.sweep.items() if name != "batch_tokens"},
+        }
+        if cell.method == "base":
+            return settings
+        train = {name: value for name, value in self.train.items() if name not in ("batch_tokens", "disable_tqdm")}
+        settings |= {**self.axes, **train, **self.axes, **cell.variant}
+        settings["train_examples"] = _rows_digest(self.task, "train", settings["limit"])
+        settings["prompts"] = prompts_digest(self.prompts)
+        if cell.method in ("user", "batprompt"):
+            settings["user_prompt"] = self.task.user_prompt
+        if cell.method in SELECTORS:
+            settings |= {f"select.{name}": value for name, value in self.select.get(cell.method, {}).items()}
+        return settings
+
+    @property
+    def axes(self) -> dict[str, Any]:
+        """The grid's own value of every setting that an ablation may vary; ``lora_r`` is None for full fine-tuning."""
+        own = {name: self.train.get(name, default) for name, default in DEFAULTS.items()}
+        if self.train.get("full"):
+            own["lora_r"] = None
+        rows = len(self.task.examples("train"))
+        own["limit"] = min(rows, self.train.get("limit") or MOST_EXAMPLES)
+        own["train_prompts"] = len(self.prompts)
+        return {name: own[name] for name in AXES}
+
+    def training_prompts(self, cell: GridCell) -> PromptSet:
+        """The prompts that a cell's training draws from: one for ``user``; a smaller number is part of a larger."""
+        if cell.method == "user":
+            same = [p for p in self.prompts if p.text == self.task.user_prompt]
+            human = {"kind": "human", "strategy": "the one human prompt"}
+            return PromptSet([same[0] if same else Prompt.from_text(self.task.user_prompt, human)])
+        count = cell.variant.get("train_prompts", len(self.prompts))
+        if count >= len(self.prompts):
+            return self.prompts
+        order = np.random.default_rng([cell.seed, 7]).permutation(len(self.prompts))[:count]
+        return PromptSet([list(self.prompts)[i] for i in sorted(order)])
+
+    def _varied(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What differs from the grid's own settings, in the order of ``AXES``; checked."""
+        own = self.axes
+        if values.get("lora_r") is not None and own["lora_r"] is None:
+            raise InputError("an ablation over lora_r needs LoRA: leave out full")
+        capped = dict(values)
+        for name in ("train_prompts", "limit"):
+            if name not in values:
+                continue
+            most = len(self.prompts) if name == "train_prompts" else len(self.task.examples("train"))
+            if not 1 <= values[name] <= most:
+                raise InputError(f"{name} {values[name]} of an ablation: task {self.task.name!r} has {most}")
+        return {name: capped[name] for name in AXES if name in capped and capped[name] != own[name]}
 
 
-def over_seeds(records: Sequence[Record]) -> dict[str, Any]:
-    """The numbers of a method, each averaged over its seeds; ``std`` is over prompts, not over seeds."""
-    numbers: dict[str, Any] = {key: float(np.mean([r.numbers[key] for r in records])) for key in AVERAGED}
-    numbers["top"] = {
-        "threshold": records[0].numbers["top"]["threshold"],
-        "share": float(np.mean([r.numbers["top"]["share"] for r in records])),
-    }
-    numbers["per_prompt"] = dict(
-        zip(records[0].prompt_ids, np.mean([r.correct_pn.mean(axis=1) for r in records], axis=0).tolist(), strict=True)
-    )
-    return numbers
+@lru_cache(maxsize=256)
+def _rows_digest(task: Task, split: str, limit: int | None) -> str:
+    """Of the examples that a limit leaves; a task's rows do not change while it lives."""
+    return examples_digest(task.examples(split, limit))
 
 
-def difference(a: Sequence[Record], b: Sequence[Record], statistic: str = "mean") -> Interval:
-    """``a - b`` with its 95% interval, paired by prompt, example and seed; a method with one seed is repeated."""
-    seeds = max(len(a), len(b))
-    tables = [np.stack([records[i % len(records)].correct_pn for i in range(seeds)]) for records in (a, b)]
-    return paired_difference(tables[0], tables[1], statistic)
+def _known(what: str, found: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    for name in found:
+        if name not in known:
+            hint = f"; expected one of {', '.join(known)}" if known else " here: the grid sets it itself"
+            raise InputError(f"unknown {what} {name!r}{hint}")

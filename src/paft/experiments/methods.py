@@ -1,148 +1,136 @@
-"""One method, one seed: train where the method trains, sweep the unseen prompts, keep a record."""
+"""One cell of a grid: choose a prompt where the method chooses one, train where it trains, sweep, keep a record."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from paft.errors import InputError
-from paft.evaluation import SweepResult, sweep
-from paft.files import read_json, write_json
+from paft.evaluation import sweep
+from paft.experiments.grid import Grid, GridCell
+from paft.experiments.records import UNSEEN, Measured, Record
+from paft.experiments.select import SELECTION, Selected, select_prompt
+from paft.experiments.selectors import SELECTORS
 from paft.prompts import PromptSet
-from paft.tasks.base import Task
 from paft.training import train
 
-METHODS = ("base", "user", "static-mix", "paft")
-FORMAT_VERSION = 1
-SUMMARY_KEYS = ("mean", "std", "std_corrected", "min", "q05", "max", "macro_f1", "flip_rate", "top", "per_prompt")
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Setup:
-    """What all methods of a comparison share.
+class Places:
+    """Where a cell works.
 
     Attributes:
-        model: the base model, as ``--model`` names it.
-        train_prompts, test_prompts: prompts to train on, and unseen ones to measure with.
-        split, limit: the examples that are swept.
-        train: options of :func:`paft.training.train` that every method gets.
-        sweep: options of :func:`paft.evaluation.sweep` that every method gets.
+        cell: folder for its run and sweeps.
+        selection: folder for the choice of its prompt, which cells may share.
     """
 
-    model: str
-    task: Task
-    train_prompts: PromptSet
-    test_prompts: PromptSet
-    split: str = "test"
-    limit: int | None = None
-    train: Mapping[str, Any] = field(default_factory=dict)
-    sweep: Mapping[str, Any] = field(default_factory=dict)
+    cell: Path
+    selection: Path
 
 
-@dataclass(frozen=True)
-class Record:
-    """The outcome of one method with one seed.
-
-    Attributes:
-        numbers: the fields of ``summary.json`` that tell accuracies, as fractions.
-        correct_pn: whether each answer was right, prompts x examples, in the order of the two id lists.
-        train_seconds, sweep_seconds: wall time; 0 where nothing was trained.
-    """
-
-    method: str
-    seed: int
-    numbers: Mapping[str, Any]
-    prompt_ids: list[str]
-    example_ids: list[str]
-    correct_pn: np.ndarray
-    train_seconds: float
-    sweep_seconds: float
-
-    def save(self, path: Path) -> None:
-        """Write the record as JSON, a row of 0 and 1 for each prompt."""
-        rows = ["".join("1" if c else "0" for c in row) for row in self.correct_pn]
-        write_json(
-            path,
-            {
-                "format_version": FORMAT_VERSION,
-                "method": self.method,
-                "seed": self.seed,
-                "train_seconds": round(self.train_seconds, 1),
-                "sweep_seconds": round(self.sweep_seconds, 1),
-                **self.numbers,
-                "examples": self.example_ids,
-                "correct": dict(zip(self.prompt_ids, rows, strict=True)),
-            },
-        )
-
-    @classmethod
-    def load(cls, path: Path) -> Record:
-        """Read a record that ``save`` wrote."""
-        row = read_json(path)
-        correct = np.array([[c == "1" for c in line] for line in row["correct"].values()], dtype=bool)
-        return cls(
-            method=row["method"],
-            seed=row["seed"],
-            numbers={key: row[key] for key in SUMMARY_KEYS},
-            prompt_ids=list(row["correct"]),
-            example_ids=row["examples"],
-            correct_pn=correct,
-            train_seconds=row["train_seconds"],
-            sweep_seconds=row["sweep_seconds"],
-        )
-
-
-def run_method(setup: Setup, method: str, seed: int, folder: Path, progress: bool = True) -> Record:
-    """Train and sweep one method, in ``folder/run`` and ``folder/sweep``; what is there already is not done again.
+def run_cell(grid: Grid, cell: GridCell, places: Places, progress: bool = True, say: Say = lambda text: None) -> Record:
+    """Train and sweep one cell; what is in its folders already is not done again.
 
     Args:
-        method: ``base`` (no training), ``user`` (the task's own prompt), ``static-mix`` or ``paft``.
+        say: told the steps of a selection.
 
     Raises:
-        InputError: an unknown method.
+        PaftError: whatever training, selection and sweeping refuse.
     """
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
-    model, train_seconds = setup.model, 0.0
-    if method != "base":
-        model = str(folder / "run")
-        train_seconds = train(
-            model=setup.model,
-            task=setup.task,
-            output=model,
-            prompts=None if method == "user" else setup.train_prompts,
-            method=method,
-            seed=seed,
-            say=lambda text: None,
-            disable_tqdm=not (progress and sys.stderr.isatty()),
-            **setup.train,
-        ).seconds
-    result = sweep(
-        model,
-        setup.task,
-        setup.test_prompts,
-        setup.split,
-        output=folder / "sweep",
-        limit=setup.limit,
-        progress=progress,
-        **setup.sweep,
-    )
-    return _record(method, seed, result, train_seconds)
-
-
-def _record(method: str, seed: int, result: SweepResult, train_seconds: float) -> Record:
+    model, training, chosen = grid.model, None, None
+    if cell.method in SELECTORS:
+        chosen = _select(grid, cell, places.selection, progress, say)
+    if cell.method != "base":
+        training = _train(grid, cell, places, chosen is not None, progress)
+        model = str(places.cell / "run")
     return Record(
-        method=method,
-        seed=seed,
-        numbers={key: result.summary[key] for key in SUMMARY_KEYS},
-        prompt_ids=result.prompt_ids,
-        example_ids=result.example_ids,
-        correct_pn=result.correct_pn,
-        train_seconds=train_seconds,
-        sweep_seconds=result.summary["seconds"],
+        task=grid.task.name,
+        model=grid.model,
+        method=cell.method,
+        seed=cell.seed,
+        variant=cell.variant,
+        settings=grid.settings(cell),
+        sweeps={
+            name: _sweep(grid, cell, model, name, p, places.cell, progress) for name, p in wanted(grid, cell).items()
+        },
+        training=training,
+        selection=None if chosen is None else _facts(chosen),
     )
+
+
+def wanted(grid: Grid, cell: GridCell) -> dict[str, PromptSet]:
+    """The prompts that a cell is measured with, by the name of the sweep; variants meet the unseen ones alone."""
+    prompts = {UNSEEN: grid.unseen}
+    if not cell.variant:
+        prompts |= {n: s.prompts for n, s in grid.sweeps.items() if not s.methods or cell.method in s.methods}
+    return prompts
+
+
+def add_sweeps(grid: Grid, cell: GridCell, record: Record, folder: Path, progress: bool = True) -> Record:
+    """A record with the sweeps that were asked for after it was made."""
+    model = grid.model if cell.method == "base" else str(folder / "run")
+    more = {
+        name: _sweep(grid, cell, model, name, prompts, folder, progress)
+        for name, prompts in wanted(grid, cell).items()
+        if name not in record.sweeps
+    }
+    facts = {name: getattr(record, name) for name in Record.__dataclass_fields__ if name != "sweeps"}
+    return Record(sweeps={**record.sweeps, **more}, **facts)
+
+
+def _select(grid: Grid, cell: GridCell, folder: Path, progress: bool, say: Say) -> Selected:
+    options = dict(grid.select.get(cell.method, {}))
+    plain = {name: value for name, value in grid.sweep.items() if name not in ("top", "allow_overlap", "seed")}
+    limit = grid.axes["limit"]
+    chosen = {"limit": limit, "progress": progress, **plain, **options}
+    return select_prompt(grid.model, grid.task, grid.prompts, cell.method, folder, seed=cell.seed, say=say, **chosen)
+
+
+def _train(grid: Grid, cell: GridCell, places: Places, selected: bool, progress: bool) -> dict[str, Any]:
+    prompts = grid.training_prompts(cell)
+    single = selected or len(prompts) == 1
+    varied = {name: value for name, value in cell.variant.items() if name != "train_prompts"}
+    options: Mapping[str, Any] = {**grid.train, "limit": grid.axes["limit"], **varied}
+    result = train(
+        model=grid.model,
+        task=grid.task,
+        output=places.cell / "run",
+        prompts=None if selected else prompts,
+        method="user" if single else cell.method,
+        selection=places.selection / SELECTION if selected else None,
+        seed=cell.seed,
+        say=lambda text: None,
+        disable_tqdm=not (progress and sys.stderr.isatty()),
+        **options,
+    )
+    axes = {**grid.axes, **cell.variant}
+    return {
+        "seconds": result.seconds,
+        "steps": result.steps,
+        "examples": axes["limit"],
+        "epochs": axes["num_train_epochs"],
+        "prompts": 1 if single else len(prompts),
+        "final_loss": result.final_loss,
+        "dropped": result.dropped,
+    }
+
+
+def _sweep(
+    grid: Grid, cell: GridCell, model: str, name: str, prompts: PromptSet, folder: Path, progress: bool
+) -> Measured:
+    """One sweep in ``folder/sweep``, or ``folder/sweep-NAME`` for further prompts, where training ones are allowed."""
+    options = {"allow_overlap": name != UNSEEN, **grid.sweep}
+    place = folder / ("sweep" if name == UNSEEN else f"sweep-{name}")
+    result = sweep(model, grid.task, prompts, grid.split, output=place, limit=grid.limit, progress=progress, **options)
+    return Measured.of(result)
+
+
+def _facts(chosen: Selected) -> dict[str, Any]:
+    """What a record tells of a selection."""
+    prompt = chosen.prompt
+    counts = {name: getattr(chosen, name) for name in ("score", "queries", "calls", "seconds")}
+    return {"prompt_id": prompt.id, "text": prompt.text, **counts}
