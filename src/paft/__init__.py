@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paft.errors import PaftError
     from paft.evaluation import SweepCallback, SweepResult, sweep
-    from paft.experiments import select_prompt
+    from paft.experiments import Ablation, Grid, Sweeping, compare, select_prompt
     from paft.models import load_model, load_tokenizer
     from paft.prompts import Message, Prompt, PromptSet, Template, load_prompts
     from paft.prompts.generation import generate_prompts
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Ablation",
     "Example",
     "FixedSchedule",
+    "Grid",
     "Message",
     "PaftConfig",
     "PaftError",
@@ -35,10 +37,12 @@ __all__ = [
     "StaticMixSchedule",
     "SweepCallback",
     "SweepResult",
+    "Sweeping",
     "Task",
     "Template",
     "UniformSchedule",
     "__version__",
+    "compare",
     "generate_prompts",
     "load_model",
     "load_prompts",
@@ -57,7 +61,7 @@ _PARTS = {
     "paft.models": ("load_model", "load_tokenizer"),
     "paft.training": ("PaftConfig", "PaftTrainer", "train"),
     "paft.evaluation": ("SweepCallback", "SweepResult", "sweep"),
-    "paft.experiments": ("select_prompt",),
+    "paft.experiments": ("Ablation", "Grid", "Sweeping", "compare", "select_prompt"),
     "paft.errors": ("PaftError",),
 }
 _HOME = {name: part for part, names in _PARTS.items() for name in names}

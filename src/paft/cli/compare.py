@@ -32,7 +32,7 @@ class Options:
 
     output: str = option("folder for records, runs and sweeps; one that holds cells is continued", metavar="DIR")
     model: str = option("hub id, local folder or 'embedded'", "")
-    task: str | None = option("name from the catalogue, or a task YAML", None)
+    task: str | None = option("name from the catalogue, or a task YAML; with tasks, the one of them to do", None)
     data: str | None = option("hub id, file or folder of the rows; with tasks, the folder their data stand in", None)
     prompts: str = option("the training prompts: JSON lines, or 'bundled'", "bundled", metavar="FILE")
     unseen: str = option("the prompts to measure with: JSON lines, or 'bundled:test'", "bundled:test", metavar="FILE")
@@ -52,6 +52,8 @@ class Options:
 
 # what an entry of tasks may say of its own
 OF_A_TASK = tuple(f.name for f in dataclasses.fields(Options) if f.name not in ("output", "tasks", "dry_run"))
+# keys with keys of their own, which an entry of tasks adds to those that all share
+GROUPS = ("train", "sweep", "select", "sweeps")
 
 
 def run(options: Options) -> int:
@@ -83,9 +85,18 @@ def make_grids(options: Options) -> list[Grid]:
         unknown = [key for key in entry if key not in OF_A_TASK]
         if unknown:
             raise InputError(f"tasks, entry {place}: unknown key {unknown[0]!r}; expected {', '.join(OF_A_TASK)}")
-        where = _inside(options.data, entry.get("data"))
-        entries.append(_grid({**shared, **_typed(entry)}, where))
+        own = _typed(entry)
+        if options.task in (None, own.setdefault("task", options.task)):
+            entries.append(_grid(_over(shared, own), _inside(options.data, entry.get("data"))))
+    if not entries:
+        raise InputError(f"no entry of tasks is of the task {options.task!r}")
     return entries
+
+
+def _over(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What a task says of its own over what all share; in a group, key by key."""
+    groups = {name: {**_mapping(shared, name), **_mapping(own, name)} for name in GROUPS if name in own}
+    return {**shared, **own, **groups}
 
 
 def _grid(values: Mapping[str, Any], data: str | None) -> Grid:
@@ -145,10 +156,13 @@ def _sweeping(name: str, entry: Any, task: str) -> Sweeping:
 
 
 def _inside(folder: str | None, name: str | None) -> str | None:
-    """``name`` inside ``folder``, where both are given and it is not a place of its own."""
+    """``name`` inside ``folder``, where both are given and it is not a place of its own; of a hub id, the last part."""
     if folder is None or name is None:
         return name or folder
-    return name if os.path.isabs(name) else str(Path(folder) / name)
+    if os.path.isabs(name):
+        return name
+    whole, last = Path(folder) / name, Path(folder) / name.split("/")[-1]
+    return str(last if last.exists() and not whole.exists() else whole)
 
 
 def _several(values: Mapping[str, Any], name: str, kind: type) -> tuple[Any, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import traceback
@@ -16,6 +15,7 @@ from paft.experiments.costs import Costs
 from paft.experiments.folder import POLL_SECONDS, Folder
 from paft.experiments.grid import Grid, GridCell
 from paft.experiments.methods import add_sweeps, run_cell, wanted
+from paft.experiments.preflight import check_grid
 from paft.experiments.records import Record
 
 Job = tuple[Grid, GridCell]
@@ -78,34 +78,41 @@ def compare(
         about: what ``compare.json`` says beside the number of cells, such as the call.
 
     Raises:
-        InputError: two grids for one task.
+        InputError, TemplateError, ModelError: a grid that cannot work, such as two for one task.
         OutputError: the folder holds other work.
     """
     grids = [grids] if isinstance(grids, Grid) else list(grids)
-    names = [grid.task.name for grid in grids]
-    if len(set(names)) < len(names):
-        raise InputError(f"two grids for one task: {', '.join(names)}; give the tasks names of their own")
     folder = Folder(output)
-    jobs = [(grid, cell) for grid in grids for cell in grid.cells]
+    jobs, done, costs = _prepared(grids, folder)
     folder.claim(about or {})
-    done = {_name(job): record for job in jobs if (record := folder.record(*job)) is not None}
     for grid in grids:
         folder.write_texts(grid)
-    run = _Run(folder, jobs, Costs(grids, list(done.values())), progress, watch)
+    run = _Run(folder, jobs, costs, progress, watch)
     run.work(done)
     return Compared(Path(output), list(run.records.values()), run.failures)
 
 
 def plan(grids: Sequence[Grid], output: str | os.PathLike[str]) -> list[tuple[str, bool, float | None]]:
     """``(TASK CELL, whether it is done, seconds it will take)`` for every cell; nothing is written."""
-    folder = Folder(output)
+    jobs, done, costs = _prepared(grids, Folder(output))
+    return [(_name(job), _name(job) in done, costs.seconds([job])) for job in jobs]
+
+
+def _prepared(grids: Sequence[Grid], folder: Folder) -> tuple[list[Job], dict[str, Record], Costs]:
+    """The cells, the records of those that are done, and what the rest will take; nothing is written."""
+    names = [grid.task.name for grid in grids]
+    if len(set(names)) < len(names):
+        raise InputError(f"two grids for one task: {', '.join(names)}; give the tasks names of their own")
+    for grid in grids:
+        check_grid(grid)
     jobs = [(grid, cell) for grid in grids for cell in grid.cells]
+    folder.refuse_strangers()
     done = {_name(job): record for job in jobs if (record := folder.record(*job)) is not None}
     costs = Costs(grids, done.values())
     for grid in grids:
         if not costs.knows(grid):
             costs.try_out(grid)
-    return [(_name(job), _name(job) in done, costs.seconds([job])) for job in jobs]
+    return jobs, done, costs
 
 
 class _Run:
@@ -122,7 +129,6 @@ class _Run:
         """Go through the cells until each has a record or has failed."""
         whole = {_name(job): set(wanted(*job)) for job in self.jobs}
         self.records = {name: record for name, record in done.items() if whole[name] <= set(record.sweeps)}
-        self._try_out()
         self._tell("begin")
         while left := self._left():
             if not any(self._take(job) for job in left):
@@ -166,13 +172,6 @@ class _Run:
         self.failures[_name(job)] = text
         self.folder.save_failure(*job, whole)
         self._tell("failed", job, error=" ".join(text.split()))
-
-    def _try_out(self) -> None:
-        """Time the base model where nothing is known yet of what a task's cells take."""
-        for grid in {id(grid): grid for grid, _ in self._left()}.values():
-            if not self.costs.knows(grid):
-                with contextlib.suppress(Exception):  # a wrong model or prompt is told by the cells that meet it
-                    self.costs.try_out(grid)
 
     def _left(self) -> list[Job]:
         return [job for job in self.jobs if _name(job) not in {*self.records, *self.failures}]

@@ -33,16 +33,20 @@ class Folder:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
 
-    def claim(self, about: Mapping[str, Any]) -> None:
-        """Make sure the folder is free or a comparison's, and write what is being compared.
+    def refuse_strangers(self) -> None:
+        """Make sure that the folder is free or a comparison's.
 
         Raises:
-            OutputError: the folder holds something else.
+            OutputError: it holds something else.
         """
-        if not (self.root / ABOUT).is_file() and self.root.exists():
-            strangers = [p.name for p in self.root.iterdir()] if self.root.is_dir() else [self.root.name]
-            if set(strangers) - {"report"}:
-                raise OutputError(f"{self.root} is not empty and holds no comparison; give another --output")
+        if (self.root / ABOUT).is_file() or not self.root.exists():
+            return
+        strangers = sorted(p.name for p in self.root.iterdir()) if self.root.is_dir() else [self.root.name]
+        if set(strangers) - {"report"}:
+            raise OutputError(f"{self.root} is not empty and holds no comparison; give another --output")
+
+    def claim(self, about: Mapping[str, Any]) -> None:
+        """Write what is being compared."""
         write_json(self.root / ABOUT, {"format_version": FORMAT_VERSION, **about})
 
     def record_path(self, grid: Grid, cell: GridCell) -> Path:

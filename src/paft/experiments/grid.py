@@ -122,8 +122,6 @@ class Grid:
             raise InputError("a seed is at least 0")
         if any("base" in a.methods for a in self.ablations):
             raise InputError("base is not trained, so an ablation has nothing to vary in it")
-        taken = {"model", "task", "output", "prompts", "method", "selection", "prompt_id", "seed", "say"}
-        _known("training option", [n for n in self.train if n in taken], ())
         if not self.methods and not self.ablations:
             raise InputError("nothing to compare: name some methods")
         if ("user" in named or "batprompt" in named) and not self.task.user_prompt:
@@ -215,5 +213,4 @@ def _known(what: str, found: Iterable[str], known: Iterable[str]) -> None:
     known = list(known)
     for name in found:
         if name not in known:
-            hint = f"; expected one of {', '.join(known)}" if known else " here: the grid sets it itself"
-            raise InputError(f"unknown {what} {name!r}{hint}")
+            raise InputError(f"unknown {what} {name!r}; expected one of {', '.join(known)}")
