@@ -89,7 +89,8 @@ def test_several_tasks_share_what_they_do_not_say(place: Path) -> None:
     (place / "other.yaml").write_text((place / "task.yaml").read_text().replace("pets", "others"))
     second = {"task": "other.yaml", "data": "data", "seeds": ["1", "2"], "limit": "2", "train": {"max_steps": "3"}}
     tasks = [{"task": "task.yaml", "data": "data"}, second]
-    shared = {"model": "m", "train": {"learning_rate": "1e-3"}, "prompts": "prompts-train.jsonl", "unseen": "prompts-test.jsonl"}
+    shared = {"model": "m", "prompts": "prompts-train.jsonl", "unseen": "prompts-test.jsonl"}
+    shared["train"] = {"learning_rate": "1e-3"}
     one, other = make_grids(Options(output="out", data=".", tasks=tasks, methods=["base", "paft"], **shared))
     assert (one.task.name, one.seeds, one.limit) == ("pets", (0,), None)
     assert (other.task.name, other.seeds, other.limit) == ("others", (1, 2), 2)

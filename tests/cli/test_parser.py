@@ -21,8 +21,8 @@ class Things:
     kind: Literal["big", "small"] = option("a kind", "big")
     fast: bool = option("a switch", False)
     warm: bool = option("a switch that is on", True)
-    names: list[str] | None = option("names", None)  # noqa: RUF009
-    extra: dict | str | None = option("more", None)  # noqa: RUF009
+    names: list[str] | None = option("names", None)
+    extra: dict | str | None = option("more", None)
     output: str | None = option("where", None, alias="output_dir")
 
 

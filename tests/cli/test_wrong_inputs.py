@@ -46,8 +46,8 @@ VERBS = {
     "--device DEVICE --dtype DTYPE --split SPLIT --examples 2",
     "sweep": "sweep --model MODEL --task TASK --prompts PROMPTS --output OUTPUT --max-length LENGTH --limit LIMIT "
     "--device DEVICE --dtype DTYPE --split SPLIT",
-    "compare": "compare --model MODEL --task TASK --prompts PROMPTS --unseen prompts-test.jsonl --output OUTPUT --limit LIMIT "
-    "--split SPLIT",
+    "compare": "compare --model MODEL --task TASK --prompts PROMPTS --unseen prompts-test.jsonl --output OUTPUT "
+    "--limit LIMIT --split SPLIT",
     "predict": "predict train.jsonl --model MODEL --task TASK --prompts PROMPTS --output OUTPUT --max-length LENGTH "
     "--device DEVICE --dtype DTYPE",
     "render": "prompts render --model MODEL --task TASK --prompts PROMPTS --max-length LENGTH --split SPLIT",

@@ -17,7 +17,7 @@ from experiments.small_grid import TEMPLATES, TRAIN, USER, make_grid
 from paft.errors import InputError, OutputError, PaftError
 from paft.evaluation import sweep
 from paft.experiments import Ablation, Event, Sweeping, compare, load_records
-from paft.experiments.compare import plan
+from paft.experiments.comparing import plan
 from paft.experiments.records import Record, by_method
 from paft.prompts import PromptSet
 from paft.training import train

@@ -20,7 +20,7 @@ from paft.prompts import find_prompts
 from paft.tasks import load_task
 
 if TYPE_CHECKING:
-    from paft.experiments.compare import Compared, Event
+    from paft.experiments.comparing import Compared, Event
     from paft.experiments.grid import Ablation, Grid, Sweeping
 
 METHODS = ("base", "user", "top-accuracy", "batprompt", "zopo", "static-mix", "paft")
@@ -59,7 +59,7 @@ GROUPS = ("train", "sweep", "select", "sweeps")
 def run(options: Options) -> int:
     grids = make_grids(options)
 
-    from paft.experiments.compare import compare, plan
+    from paft.experiments.comparing import compare, plan
 
     hush_weights()
     if options.dry_run:

@@ -18,9 +18,7 @@ def verb_help(verb: str, summary: str, example: str, groups: list[Group], width:
     width = width or columns()
     positionals = [o for g in groups for o in g.options if o.positional]
     required = [o for g in groups for o in g.options if o.default is MISSING and not o.positional]
-    call = " ".join(
-        [f"paft {verb}", *(_metavar(o) for o in positionals), *(f"{o.flag} {_metavar(o)}" for o in required), "[...]"]
-    )
+    call = " ".join([f"paft {verb}", *map(_left, positionals), *(f"{o.flag} {_metavar(o)}" for o in required), "[...]"])
     lines = [summary, "", *_wrap(f"usage: {call}", width, "       "), "", "example:"]
     lines += [f"  {line}" for line in example.strip().splitlines()]
     shown: set[str] = set()
@@ -70,7 +68,7 @@ def _metavar(item: Option) -> str:
 
 def _left(item: Option) -> str:
     if item.positional:
-        return _metavar(item)
+        return f"{_metavar(item)}{' ...' if item.is_list else ''}"
     if item.is_switch:
         return item.flag
     return f"{item.flag} {_metavar(item)}{' ...' if item.is_list else ''}"

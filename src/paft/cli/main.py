@@ -26,6 +26,7 @@ VERBS = {
     "train": "fine-tune a model while the prompt changes",
     "sweep": "measure a model over many prompts",
     "compare": "every method over several seeds on your task, resumable",
+    "report": "tables, pictures and a page from the records of a comparison",
     "predict": "answers of a model for new rows",
     "merge": "an adapter merged into a plain model folder",
     "env": "versions and hardware, for a bug report",

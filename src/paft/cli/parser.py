@@ -84,14 +84,17 @@ class Parser:
                 parser.add_argument(*item.spellings, dest=item.name, nargs="+" if item.is_list else None)
         return parser
 
-    def _positionals(self, extra: Sequence[str]) -> dict[str, str]:
-        """What argparse left over, by the name of the positional it fills."""
+    def _positionals(self, extra: Sequence[str]) -> dict[str, Any]:
+        """What argparse left over, by the name of the positional it fills; a list takes all that is left."""
         unknown = next((word for word in extra if word.startswith("-") and word not in ("-", "--")), None)
         if unknown is not None:
             flag = unknown.split("=")[0]
             raise InputError(f"unknown flag {flag} for paft {self.verb}{self._near(flag.lstrip('-'), '--')}")
         words = [word for word in extra if word != "--"]
         places = [item.name for item in self.by_name.values() if item.positional]
+        if words and places and self.by_name[places[-1]].is_list:
+            before = len(places) - 1
+            return dict(zip(places, [*words[:before], words[before:]], strict=False))
         if len(words) > len(places):
             raise InputError(
                 f"paft {self.verb} does not know what to do with {words[len(places)]!r}; see paft {self.verb} --help"

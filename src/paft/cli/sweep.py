@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from paft.cli.options import option
 from paft.cli.quiet import console, hush_weights, say
@@ -11,11 +15,41 @@ from paft.cli.shared import AdapterOptions, HardwareOptions, ModelOptions, Scori
 from paft.cli.verb import SimpleVerb
 from paft.errors import GateError, InputError
 from paft.prompts import find_prompts
+from paft.prompts.generation.providers import Price
 from paft.tasks import load_task
+
+if TYPE_CHECKING:
+    from paft.evaluation import ServerModel
 
 
 @dataclass(kw_only=True)
-class Options(ModelOptions, AdapterOptions, TaskOptions, ScoringOptions, HardwareOptions):
+class ServerOptions:
+    """A model behind a server."""
+
+    backend: Literal["local", "server"] = option(
+        "where the model is: local runs it here, server asks --base-url, which is OpenAI-compatible", "local"
+    )
+    base_url: str | None = option("server: its address, such as http://localhost:8000/v1", None, metavar="URL")
+    api: Literal["auto", "completions", "chat"] = option(
+        "server: completions sends prompts as they are, chat as messages; auto is chat for prompts made of messages "
+        "and with --chat on, else completions",
+        "auto",
+    )
+    api_key_env: str | None = option(
+        "server: environment variable that holds the key; by default OPENAI_API_KEY where it is set", None
+    )
+    concurrency: int = option("server: most requests open at once", 8)
+    requests_per_minute: float | None = option("server: most requests sent in a minute", None)
+    timeout: float = option("server: seconds to wait for a reply", 180.0)
+    price: str | None = option(
+        "server: dollars per million tokens, such as 0.15,0.60", None, metavar="PROMPT,COMPLETION"
+    )
+    max_cost: float | None = option("server: dollars after which nothing more is asked; needs --price", None)
+    extra_body: str | None = option("server: more fields of every request, as a JSON object", None, metavar="JSON")
+
+
+@dataclass(kw_only=True)
+class Options(ModelOptions, AdapterOptions, TaskOptions, ScoringOptions, HardwareOptions, ServerOptions):
     """Flags of ``paft sweep``."""
 
     split: Literal["train", "validation", "test"] = option("which rows", "test")
@@ -46,7 +80,7 @@ def run(options: Options) -> int:
 
     hush_weights()
     result = sweep(
-        options.model,
+        measured_model(options),
         task,
         prompts,
         options.split,
@@ -66,13 +100,80 @@ def run(options: Options) -> int:
         seed=options.seed,
         max_new_tokens=options.max_new_tokens,
         trust_remote_code=options.trust_remote_code,
+        say=say,
     )
     console().print(extremes_table(result.per_prompt, {p.id: p.text for p in prompts}, options.show))
     for line in sweep_lines(result.summary):
         say(line)
     say(f"{options.output}: summary.json and every answer in cells/ ({result.summary['seconds']:.1f} s)")
+    if options.backend == "server":
+        say(spent_line(result.summary))
     gate(result.min, result.worst[0], options.fail_under_min)
     return 0
+
+
+def measured_model(options: Options) -> str | ServerModel:
+    """What ``sweep`` takes as the model: its name, or the server that has it."""
+    if options.backend == "local":
+        for field in dataclasses.fields(ServerOptions):
+            if getattr(options, field.name) != field.default:
+                raise InputError(f"--{field.name.replace('_', '-')} goes with --backend server")
+        return options.model
+    if options.base_url is None:
+        raise InputError("--backend server needs --base-url, such as http://localhost:8000/v1")
+
+    from paft.evaluation import ServerModel
+
+    return ServerModel(
+        options.model,
+        options.base_url,
+        api=options.api,
+        api_key_env=options.api_key_env,
+        concurrency=options.concurrency,
+        price=read_price(options.price),
+        max_cost=options.max_cost,
+        requests_per_minute=options.requests_per_minute,
+        timeout=options.timeout,
+        extra_body=read_body(options.extra_body),
+    )
+
+
+def read_price(text: str | None) -> Price | None:
+    """``0.15,0.60``: dollars per million tokens of prompts and of completions."""
+    if text is None:
+        return None
+    try:
+        prompt, completion = (float(part) for part in text.split(","))
+    except ValueError:
+        prompt = completion = -1.0
+    if not (0 <= prompt < math.inf and 0 <= completion < math.inf):
+        raise InputError(
+            f"--price: expected dollars per million tokens, of prompts and of completions, such as 0.15,0.60; "
+            f"found {text!r}"
+        )
+    return Price(prompt, completion)
+
+
+def read_body(text: str | None) -> dict[str, Any]:
+    """A JSON object."""
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise InputError(f"--extra-body: expected a JSON object such as '{{\"seed\": 1}}', found {text!r}")
+    return value
+
+
+def spent_line(summary: Mapping[str, Any]) -> str:
+    """What a server was asked for."""
+    tokens = summary["tokens"]
+    about = "about " if tokens["estimated"] else ""
+    cost = "" if summary["cost"] is None else f", ${summary['cost']:.4f}"
+    return (
+        f"{summary['requests']:,} requests, {about}{tokens['prompt']:,} prompt tokens and "
+        f"{tokens['completion']:,} completion tokens{cost}"
+    )
 
 
 def gate(lowest: float, prompt_id: str, asked: float | None) -> None:
@@ -86,7 +187,8 @@ VERB = SimpleVerb(
     summary="Measure a model over many prompts: mean, spread, worst prompt; every answer is kept.",
     example=(
         "paft sweep --model runs/trec --task task.yaml --data data --prompts prompts/test.jsonl --output sweeps/trec\n"
-        "paft sweep ... --fail-under-min 0.7      # exits with 1 if the worst prompt is below 70%"
+        "paft sweep ... --fail-under-min 0.7      # exits with 1 if the worst prompt is below 70%\n"
+        "paft sweep --backend server --base-url http://localhost:8000/v1 --model NAME ...   # a model that is served"
     ),
     options=Options,
     action=run,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from paft.errors import OutputError, RunError
-from paft.experiments.compare import Event, compare
+from paft.experiments.comparing import Event, compare
 from paft.experiments.folder import ABOUT
 from paft.experiments.grid import Grid
 from paft.files import read_json, write_json

@@ -144,7 +144,7 @@ REMARKS = (
         (1,),
         "The five standard deviations of PAFT average 1.22, not 1.57; its five means average 87.54, not 87.57; its "
         "five Top values average 93, not 94. With 1.22 the improvement of the average standard deviation would be "
-        "-2.30 instead of -1.94.",
+        "-2.29 instead of -1.94.",
     ),
     Remark(
         (1,),

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from paft.report.sheet import NONE, Column, Row, Sheet, emphasised, percent, row
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+__all__ = [
+    "NONE",
+    "comparison_markdown",
+    "comparison_table",
+    "extremes_table",
+    "number_cells",
+    "number_columns",
+    "one_line",
+    "percent",
+    "sweep_lines",
+]
+
 Numbers = Mapping[str, Any]
 TemplateText = str | Sequence[Mapping[str, str]]
-NONE = "–"
-
-
-class _Column(NamedTuple):
-    """A column of the comparison: its head, its number, and whether more is better (None: neither)."""
-
-    head: str
-    value: Callable[[Numbers], float | None]
-    higher: bool | None
 
 
 def comparison_table(methods: Mapping[str, Numbers], title: str | None = None) -> Table:
@@ -28,40 +33,42 @@ def comparison_table(methods: Mapping[str, Numbers], title: str | None = None) -
         methods: name -> ``mean, std, std_corrected, min, q05, top {threshold, share}``, fractions; a number
             that is not defined is None.
     """
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    from paft.report.render import terminal
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
-    table.add_column("method", no_wrap=True)
-    columns = _columns(methods)
-    for column in columns:
-        table.add_column(column.head, justify="right", no_wrap=True)
-    best = [_best(column, methods) for column in columns]
-    for name, numbers in methods.items():
-        cells = [
-            Text(percent(column.value(numbers)), style="bold" if name in winners else "")
-            for column, winners in zip(columns, best, strict=True)
-        ]
-        table.add_row(Text(name), *cells)
-    return table
+    return terminal(_comparison(methods, title or ""), 1000)[0]
 
 
 def comparison_markdown(methods: Mapping[str, Numbers]) -> str:
     """The same table in Markdown."""
-    columns = _columns(methods)
-    best = [_best(column, methods) for column in columns]
-    lines = [
-        "| method | " + " | ".join(column.head for column in columns) + " |",
-        "|---|" + "---:|" * len(columns),
+    from paft.report.render import markdown
+
+    return markdown(_comparison(methods, ""))
+
+
+def number_columns(methods: Mapping[str, Numbers]) -> list[Column]:
+    """The columns of numbers over prompts; the threshold of Top is in its head where all have the same."""
+    thresholds = {numbers["top"]["threshold"] for numbers in methods.values()}
+    top = f"top ≥ {100 * thresholds.pop():g}" if len(thresholds) == 1 else "top"
+    return [
+        Column("mean", better="more"),
+        Column("std", better="less"),
+        Column("std corrected", better="less"),
+        Column("min", better="more"),
+        Column("5% quantile", better="more"),
+        Column(top, better="more"),
     ]
-    for name, numbers in methods.items():
-        cells = []
-        for column, winners in zip(columns, best, strict=True):
-            text = percent(column.value(numbers))
-            cells.append(f"**{text}**" if name in winners else text)
-        lines.append(f"| {_escaped(name)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+
+
+def number_cells(numbers: Numbers) -> list[str]:
+    """The cells under ``number_columns``."""
+    shown = [numbers[key] for key in ("mean", "std", "std_corrected", "min", "q05")]
+    return [percent(value) for value in (*shown, numbers["top"]["share"])]
+
+
+def _comparison(methods: Mapping[str, Numbers], title: str) -> Sheet:
+    columns = [Column("method"), *number_columns(methods)]
+    rows: list[Row] = [row([name, *number_cells(numbers)]) for name, numbers in methods.items()]
+    return Sheet("comparison", title, columns, emphasised(columns, rows, second=False))
 
 
 def extremes_table(per_prompt: Mapping[str, float], texts: Mapping[str, TemplateText], count: int = 5) -> Table:
@@ -111,39 +118,7 @@ def sweep_lines(summary: Numbers) -> list[str]:
     return lines
 
 
-def percent(fraction: float | None) -> str:
-    """A fraction in per cent with one decimal; a dash for None."""
-    return NONE if fraction is None else f"{100 * fraction:.1f}"
-
-
 def one_line(text: TemplateText) -> str:
     """A template on one line, line breaks shown as ``⏎``; of chat messages, the contents in order."""
     whole = text if isinstance(text, str) else "\n".join(message["content"] for message in text)
     return " ⏎ ".join(line.strip() for line in whole.splitlines() if line.strip())
-
-
-def _columns(methods: Mapping[str, Numbers]) -> list[_Column]:
-    thresholds = {numbers["top"]["threshold"] for numbers in methods.values()}
-    top = f"top ≥ {100 * thresholds.pop():g}" if len(thresholds) == 1 else "top"
-    return [
-        _Column("mean", lambda n: n["mean"], True),
-        _Column("std", lambda n: n["std"], False),
-        _Column("std corrected", lambda n: n["std_corrected"], False),
-        _Column("min", lambda n: n["min"], True),
-        _Column("5% quantile", lambda n: n["q05"], True),
-        _Column(top, lambda n: n["top"]["share"], True),
-    ]
-
-
-def _best(column: _Column, methods: Mapping[str, Numbers]) -> set[str]:
-    """The methods with the best number as it is shown; none where all are alike."""
-    shown = {name: percent(column.value(numbers)) for name, numbers in methods.items()}
-    known = {name: float(text) for name, text in shown.items() if text != NONE}
-    if len(set(known.values())) < 2:
-        return set()
-    best = max(known.values()) if column.higher else min(known.values())
-    return {name for name, value in known.items() if value == best}
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
