@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from paft.errors import InputError
-from paft.report.plots import COLOURS, plot_accuracy, swarm
+from paft.experiments.records import METHODS
+from paft.report.plots import COLOURS, colour, density, plot_accuracy, swarm
 
 ACCURACIES = {
     "base": list(np.random.default_rng(0).normal(0.3, 0.1, 50)),
@@ -38,8 +39,40 @@ def test_the_numbers_beside_a_row(tmp_path: Path) -> None:
     (svg,) = plot_accuracy(ACCURACIES, tmp_path / "a", kinds=["svg"], numbers=given)
     text = svg.read_text()
     base = np.array(ACCURACIES["base"])
-    assert "mean 50.0   std 12.3   min 25.0" in text
-    assert f"mean {100 * base.mean():.1f}   std {100 * base.std(ddof=1):.1f}   min {100 * base.min():.1f}" in text
+    for shown in ("mean", "std", "min", "50.0", "12.3", "25.0"):
+        assert f"<!-- {shown} -->" in text
+    for number in (base.mean(), base.std(ddof=1), base.min()):
+        assert f"<!-- {100 * number:.1f} -->" in text
+
+
+def test_names_are_no_formulas(tmp_path: Path) -> None:
+    (svg,) = plot_accuracy({"a_b$x^2$": [0.5, 0.6]}, tmp_path / "a", kinds=["svg"], title="$", note="50 % $ of $5")
+    text = svg.read_text()
+    assert "<!-- a_b$x^2$ -->" in text
+    assert "<!-- 50 % $ of $5 -->" in text
+
+
+def test_every_method_of_the_paper_has_a_colour_of_its_own() -> None:
+    assert len({colour(name) for name in METHODS}) == len(METHODS)
+    others = [colour("mine", place) for place in range(3)]
+    assert len({*others, *COLOURS.values()}) == len(others) + len(COLOURS)
+
+
+@pytest.mark.parametrize("values", [[50.0], [50.0] * 9, [0.0, 0.0, 100.0], [3.0, 50.0, 51.0, 99.0]])
+def test_a_density_holds_everything_and_nothing_outside(values: list[float]) -> None:
+    places, height = density(values)
+    assert places.min() >= 0
+    assert places.max() <= 100
+    assert np.trapezoid(height, places) == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_density_is_that_of_kernels() -> None:
+    values = np.random.default_rng(0).normal(50, 5, 40)  # far from both ends
+    band = 0.9 * min(values.std(ddof=1), (np.quantile(values, 0.75) - np.quantile(values, 0.25)) / 1.34) / 40**0.2
+    places, height = density(values)
+    at = places[100]
+    expected = np.mean([np.exp(-((at - v) ** 2) / (2 * band**2)) / (band * np.sqrt(2 * np.pi)) for v in values])
+    assert height[100] == pytest.approx(expected)
 
 
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
