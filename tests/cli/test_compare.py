@@ -72,6 +72,24 @@ def test_a_grid_from_a_file(compare: Callable, place: Path) -> None:
     assert "give another --output" in refused.err
 
 
+def test_what_prompts_took_is_kept_for_the_report(compare: Callable, paft: Callable, place: Path) -> None:
+    row = {"model": "m1", "strategy": "zero-shot", "prompt_tokens": 1200, "completion_tokens": 345}
+    (place / "all.usage.json").write_text(json.dumps({"rows": [row]}))
+    sources = [
+        {"text": text, "source": {"kind": "llm", "model": "m1", "strategy": "zero-shot"}}
+        for text in ("{text} is", "Say what {text} is:")
+    ]
+    (place / "made.jsonl").write_text("".join(json.dumps(s) + "\n" for s in sources))
+    words = ("--methods", "base", "--ablations", "none", "--sweeps", "none", "--prompts", "made.jsonl")
+    found = compare(*words, "--usage", "all.usage.json")
+    assert found.code == 0, found.err
+    told = paft("report", "out", "--formats", "md")
+    assert told.code == 0, told.err
+    assert "1,545" in (place / "out/report/report.md").read_text()
+    (place / "all.usage.json").write_text("[]")
+    assert compare(*words, "--usage", "all.usage.json").code == 2
+
+
 def test_a_failed_cell_is_exit_code_1(compare: Callable, place: Path) -> None:
     grid = (place / "grid.yaml").read_text().replace("examples_per_prompt: [1, 4]", "lora_r: [0, 2]")
     (place / "grid.yaml").write_text(grid)

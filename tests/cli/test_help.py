@@ -28,8 +28,8 @@ PROMISED = {
     "--device --eval-prompts --qlora --lora-alpha --chat --trust-remote-code --output-dir --learning-rate --report-to",
     "sweep": "--model --adapter --task --data --split --prompts --output --scoring --limit --top --allow-overlap "
     "--fail-under-min --normalize --max-length --batch-tokens --dtype --device --seed --trust-remote-code",
-    "compare": "--output --model --task --data --prompts --unseen --user-prompt --methods --seeds --split --limit "
-    "--train --sweep --select --sweeps --ablations --tasks --dry-run",
+    "compare": "--output --model --task --data --prompts --unseen --user-prompt --usage --methods --seeds --split "
+    "--limit --train --sweep --select --sweeps --ablations --tasks --dry-run",
     "report": "--output --formats --task",
     "predict": "--model --adapter --task --data --prompts --prompt-id --output --batch-tokens --dtype --device",
     "merge": "--model --adapter --output",

@@ -16,6 +16,7 @@ from paft.cli.options import option
 from paft.cli.quiet import console, hush_weights, say, say_err
 from paft.cli.verb import SimpleVerb
 from paft.errors import InputError
+from paft.files import read_json
 from paft.prompts import find_prompts
 from paft.tasks import load_task
 
@@ -37,6 +38,7 @@ class Options:
     prompts: str = option("the training prompts: JSON lines, or 'bundled'", "bundled", metavar="FILE")
     unseen: str = option("the prompts to measure with: JSON lines, or 'bundled:test'", "bundled:test", metavar="FILE")
     user_prompt: str | None = option("the one human prompt, as text; by default the task's own", None, metavar="TEXT")
+    usage: str | None = option("the .usage.json of generated prompts, for the report", None, metavar="FILE")
     methods: list[str] = option("which methods; by default all seven", METHODS)
     seeds: list[int] = option("seeds of every method that trains", (0,))
     split: str = option("which rows are swept: train, validation or test", "test")
@@ -119,6 +121,7 @@ def _grid(values: Mapping[str, Any], data: str | None) -> Grid:
         sweeps={name: _sweeping(name, each, task.name) for name, each in _mapping(values, "sweeps").items()},
         split=values["split"],
         limit=values["limit"],
+        usage=_usage(values["usage"]),
         train=_mapping(values, "train"),
         sweep=_mapping(values, "sweep"),
         select={method: _mapping({"select": each}, "select") for method, each in _mapping(values, "select").items()},
@@ -153,6 +156,17 @@ def _sweeping(name: str, entry: Any, task: str) -> Sweeping:
         raise InputError(f"sweeps, {name}: expected a prompt file, or prompts, sample and methods; found {entry!r}")
     prompts = find_prompts(where, task, "test")
     return Sweeping(PromptSet(sample(list(prompts), count)), methods)
+
+
+def _usage(path: str | None) -> tuple[Mapping[str, Any], ...]:
+    """The rows of a ``.usage.json`` that ``paft prompts generate`` wrote."""
+    if path is None:
+        return ()
+    found = read_json(path)
+    rows = found.get("rows") if isinstance(found, Mapping) else None
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise InputError(f"{path} is not a .usage.json as paft prompts generate writes it: it has no rows")
+    return tuple(rows)
 
 
 def _inside(folder: str | None, name: str | None) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paft.cli.options import option
@@ -28,7 +27,7 @@ STEPS = {
 class Options:
     """Flags of ``paft demo``."""
 
-    output: str = option("folder for runs, sweeps, pictures and results.json", "paft-demo", metavar="DIR")
+    output: str = option("folder for runs, sweeps, a report and results.json", "paft-demo", metavar="DIR")
     seed: int = option("decides every draw of the demo", 0)
 
 
@@ -40,22 +39,11 @@ def run(options: Options) -> int:
     hush_weights()
     result = run_demo(options.output, options.seed, progress=sys.stderr.isatty(), announce=_announce)
     _print_table(result)
-    pictures = save_pictures(result)
-    _print_next(result, pictures)
+    from paft.report import report
+
+    report(result.output)
+    _print_next(result)
     return 0
-
-
-def save_pictures(result: DemoResult) -> list[Path]:
-    """The accuracy distributions of the four methods, as PNG and SVG in the output folder."""
-    from paft.report.plots import plot_accuracy
-
-    methods = {name: list(numbers["per_prompt"].values()) for name, numbers in result.methods.items()}
-    return plot_accuracy(
-        methods,
-        result.output / "accuracy",
-        title=f"Accuracy under each of {result.prompts} unseen prompts",
-        note=f"one point is one prompt, all on the same {result.examples} examples; the bar is the mean",
-    )
 
 
 def _announce(method: str) -> None:
@@ -69,10 +57,10 @@ def _print_table(result: DemoResult) -> None:
     console().print(comparison_table(result.methods, title))
 
 
-def _print_next(result: DemoResult, pictures: list[Path]) -> None:
+def _print_next(result: DemoResult) -> None:
     folder = shlex.quote(str(result.output))
     say(f"{result.output}: results.json, the runs and sweeps of each method ({result.seconds:.0f} s)")
-    say("pictures: " + ", ".join(str(path) for path in pictures))
+    say(f"Look around in the report: {result.output / 'report' / 'index.html'}")
     say()
     say("Next, the prompts that the PAFT model does best and worst under, and your own model and task:")
     paft = f"{folder}/work/demo/paft-seed{result.seed}"

@@ -124,6 +124,8 @@ class Option:
             raise ValueError(f"expected {self.expected}, found a list")
         if len(values) == 1 and str in self.members:
             return str(values[0])
+        if type(None) in self.members and [str(v).casefold() for v in values] in (["none"], ["null"]):
+            return None
         kind = next(typing.get_args(m)[0] for m in self.members if _origin(m) in (list, tuple))
         items = [Option(self.name, kind, MISSING, "").convert(v) for v in values]
         return tuple(items) if any(_origin(m) is tuple for m in self.members) else items

@@ -118,7 +118,10 @@ class Folder:
         """Write the task's facts, prompts and swept examples, which a report shows."""
         place, task = self.root / "tasks" / grid.task.name, grid.task
         facts = ("name", "type", "answers", "match", "top_threshold", "user_prompt", "description", "source")
-        write_json(place / "task.json", {**{name: getattr(task, name) for name in facts}, "split": grid.split})
+        write_json(
+            place / "task.json",
+            {**{name: getattr(task, name) for name in facts}, "split": grid.split, "usage": grid.usage},
+        )
         examples = task.examples(grid.split, grid.limit)
         rows = [
             {"id": e.id, "slots": dict(e.slots), "answer": e.answer, "gold": e.gold, "options": e.options}

@@ -91,6 +91,7 @@ class Grid:
         train: options of :func:`paft.training.train` that every method gets.
         sweep: options of :func:`paft.evaluation.sweep` that every method gets.
         select: options of :func:`paft.experiments.select_prompt` by method.
+        usage: what the prompts took to generate, as the rows of a ``.usage.json``; for a report.
 
     Raises:
         InputError: an unknown method, setting or seed, or methods that need what is not there.
@@ -109,6 +110,7 @@ class Grid:
     train: Mapping[str, Any] = field(default_factory=dict)
     sweep: Mapping[str, Any] = field(default_factory=dict)
     select: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    usage: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         named = [*self.methods, *(m for a in self.ablations for m in a.methods)]
