@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paft.errors import PaftError
-    from paft.evaluation import SweepCallback, SweepResult, sweep
+    from paft.evaluation import ServerModel, SweepCallback, SweepResult, sweep
     from paft.experiments import Ablation, Grid, Sweeping, compare, select_prompt
     from paft.models import load_model, load_tokenizer
     from paft.prompts import Message, Prompt, PromptSet, Template, load_prompts
@@ -34,6 +34,7 @@ __all__ = [
     "Prompt",
     "PromptSet",
     "Schedule",
+    "ServerModel",
     "StaticMixSchedule",
     "SweepCallback",
     "SweepResult",
@@ -60,7 +61,7 @@ _PARTS = {
     "paft.schedule": ("FixedSchedule", "Schedule", "StaticMixSchedule", "UniformSchedule"),
     "paft.models": ("load_model", "load_tokenizer"),
     "paft.training": ("PaftConfig", "PaftTrainer", "train"),
-    "paft.evaluation": ("SweepCallback", "SweepResult", "sweep"),
+    "paft.evaluation": ("ServerModel", "SweepCallback", "SweepResult", "sweep"),
     "paft.experiments": ("Ablation", "Grid", "Sweeping", "compare", "select_prompt"),
     "paft.errors": ("PaftError",),
 }

@@ -8,12 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig, MistralConfig
 
-from paft.errors import InputError
 from paft.evaluation.forward import Forward, evaluating
 from paft.evaluation.likelihood import Query, log_likelihoods
-from paft.evaluation.pairs import Pair, _common_start, batches, by_shared_start
-from paft.prompts import Prompt
-from paft.tasks import Example
 
 FAMILIES = ("llama", "qwen3", "mistral", "gemma", "gpt2", "gpt_neox")
 SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -43,18 +39,47 @@ def test_all_families_take_any_mask(model):
     assert Forward(model, 0).free_masks
 
 
+def after_shared(forward, rows, shared):
+    """The state of what all rows begin with, for each of them, and what is left of them."""
+    if not shared:
+        return None, rows
+    _, state = forward.start([rows[0][:shared]], use_cache=True, wanted=False)
+    return state.picked([0] * len(rows), room=3), [row[shared:] for row in rows]
+
+
 @pytest.mark.parametrize("shared", [0, 1, 5])
 def test_start_and_extend(model, shared):
     rows, more = some_rows(5, 2, 9, (7, 8, 9, 10, 11)), some_rows(6, 1, 4)[:5]
     forward = Forward(model, 0)
-    logits_bv, state = forward.start(rows, use_cache=True, shared=shared)
+    after, rests = after_shared(forward, rows, shared)
+    logits_bv, state = forward.start(rests, use_cache=True, after=after)
     for row, logits_v in zip(rows, logits_bv, strict=True):
         close(logits_v, alone(model, row)[-1])
     kept = [3, 1, 1]
     state.select(kept)
-    logits_bjv = forward.extend(state, [more[i] for i in kept])
-    for i, logits_jv in zip(kept, logits_bjv, strict=True):
-        close(logits_jv[: len(more[i])], alone(model, rows[i] + more[i])[len(rows[i]) :])
+    logits = iter(forward.extend(state, [more[i] for i in kept]))
+    for i in kept:
+        for wanted in alone(model, rows[i] + more[i])[len(rows[i]) :]:
+            close(next(logits), wanted)
+    assert next(logits, None) is None
+
+
+def test_a_state_can_be_gone_on_from_twice_and_far(model):
+    """Rows of different lengths picked from a state; then more tokens than it was given room for."""
+    rows = some_rows(4, 1, 9, (7, 8))
+    forward = Forward(model, 0)
+    _, first = forward.start(rows, use_cache=True, wanted=False)
+    for kept in ([2, 0], [1, 1, 3]):
+        more = some_rows(len(kept), 1, 5)
+        after = first.picked(kept, room=2)
+        logits_bv, state = forward.start(more, use_cache=True, after=after)
+        for i, ids, logits_v in zip(kept, more, logits_bv, strict=True):
+            close(logits_v, alone(model, rows[i] + ids)[-1])
+        last = some_rows(3, 20, 25)[: len(kept)]
+        logits = iter(forward.extend(state, last))
+        for i, ids, end in zip(kept, more, last, strict=True):
+            for wanted in alone(model, rows[i] + ids + end)[len(rows[i] + ids) :]:
+                close(next(logits), wanted)
 
 
 @pytest.mark.parametrize("shared", [0, 4])
@@ -62,13 +87,26 @@ def test_branches_do_not_see_each_other(model, shared):
     rows = some_rows(4, 1, 6, (7, 8, 9, 10))
     branches = [[[20, 21], [30]], [[40]], [], [[50, 51, 52], [50, 60], [70, 71, 72, 73]]]
     forward = Forward(model, 0)
-    _, state = forward.start(rows, use_cache=True, shared=shared)
-    logits_bjv = forward.branch(state, branches)
-    for row, ways, logits_jv in zip(rows, branches, logits_bjv, strict=True):
-        at = 0
+    after, rests = after_shared(forward, rows, shared)
+    _, state = forward.start(rests, use_cache=True, after=after)
+    logits = iter(forward.branch(state, branches))
+    for row, ways in zip(rows, branches, strict=True):
         for way in ways:
-            close(logits_jv[at : at + len(way)], alone(model, row + way)[len(row) :])
-            at += len(way)
+            for wanted in alone(model, row + way)[len(row) :]:
+                close(next(logits), wanted)
+
+
+def test_the_head_runs_where_it_is_asked_for(model):
+    """And what it gives is what the whole model gives, softcap and scale included."""
+    seen = []
+    handle = model.get_output_embeddings().register_forward_hook(lambda _, args, out: seen.append(out.shape[:-1]))
+    forward = Forward(model, 0)
+    rows = some_rows(5, 2, 30)
+    forward.start(rows, use_cache=False)
+    _, state = forward.start(rows, use_cache=True, wanted=False)
+    forward.extend(state, [[5], [6, 7], [8], [9], [10, 11, 12]])
+    handle.remove()
+    assert [shape.numel() for shape in seen] == [5, 0, 8]
 
 
 def bloom():
@@ -110,48 +148,3 @@ def test_evaluating_gives_back_every_mode(model):
         raise KeyError
     assert [m.training for m in model.modules()] == modes
     model.eval()
-
-
-def test_common_start():
-    assert _common_start([[1, 2, 3], [1, 2, 4, 5], [1, 2, 9]]) == 2
-    assert _common_start([[1, 2], [1, 2, 3]]) == 1  # a token of each is left to run
-    assert _common_start([[5], [5]]) == 0
-    rng = random.Random(0)
-    for _ in range(300):
-        rows = [[rng.randrange(2) for _ in range(rng.randint(1, 6))] for _ in range(rng.randint(1, 5))]
-        alike = 0
-        while alike < min(map(len, rows)) - 1 and len({row[alike] for row in rows}) == 1:
-            alike += 1
-        assert _common_start(rows) == alike
-
-
-def pairs_of(*counts: int) -> list[Pair]:
-    prompts = [Prompt.from_text(f"{i} {{text}}", id=f"p{i}") for i in range(len(counts))]
-    return [
-        Pair(p, Example(f"e{k}", {"text": "x"}, "A", 0)) for p, n in zip(prompts, counts, strict=True) for k in range(n)
-    ]
-
-
-def test_prompts_share_where_it_is_worth_it():
-    pairs = pairs_of(10, 3, 10)  # a long start, too few pairs, hardly a start
-    contexts = (
-        [[9] * 6 + [k, k] for k in range(10)] + [[8] * 6 + [k] for k in range(3)] + [[1, *[k] * 9] for k in range(10)]
-    )
-    groups = by_shared_start(pairs, contexts)
-    assert groups[0] == (6, list(range(10)))
-    assert groups[1] == (0, list(range(10, 23)))
-
-
-@pytest.mark.parametrize("batch_tokens", [50, 64, 500, 10_000])
-def test_batches_hold_what_they_may(batch_tokens):
-    pairs = pairs_of(60)
-    rng = random.Random(batch_tokens)
-    lengths = [rng.randint(5, 50) for _ in pairs]
-    costs = [length * rng.choice([1, 1, 3]) for length in lengths]
-    made = list(batches(pairs, lengths, costs, batch_tokens, max_rows=20))
-    assert sorted(i for batch in made for i in batch) == list(range(60))
-    for batch in made:
-        assert len(batch) <= 20
-        assert len(batch) == 1 or len(batch) * max(costs[i] for i in batch) <= batch_tokens
-    with pytest.raises(InputError, match="too small for one example"):
-        list(batches(pairs, lengths, costs, max(lengths) - 1, 20))

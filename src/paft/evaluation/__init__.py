@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from paft.evaluation.callback import SweepCallback
     from paft.evaluation.predicting import Prediction, predict
     from paft.evaluation.result import SweepResult
+    from paft.evaluation.server import ServerModel
     from paft.evaluation.statistics import Interval, Summary, crossed_bootstrap, paired_difference, summarize
     from paft.evaluation.sweeping import sweep
 
 _HOME = {
     "Interval": "statistics",
     "Prediction": "predicting",
+    "ServerModel": "server",
     "Summary": "statistics",
     "SweepCallback": "callback",
     "SweepResult": "result",
@@ -27,6 +29,7 @@ _HOME = {
 __all__ = [
     "Interval",
     "Prediction",
+    "ServerModel",
     "Summary",
     "SweepCallback",
     "SweepResult",

@@ -1,4 +1,4 @@
-"""One forward pass over rows of different lengths, and a second one that goes on from its cache."""
+"""Forward passes over rows of different lengths, and passes that go on from where others stopped."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
+
+from paft.evaluation.room import RoomLayer
+
+Row = Sequence[int] | np.ndarray
 
 
 @contextmanager
@@ -33,11 +38,11 @@ class State:
 
     Attributes:
         mask_bt: 1 where a token stands, 0 where a row is padded.
-        cache: keys and values of all positions, or None.
+        cache: keys and values of all positions.
     """
 
     mask_bt: Tensor
-    cache: Any = None
+    cache: Any
 
     def select(self, rows: Sequence[int]) -> None:
         """Keep these rows, in this order; a row may be named more than once."""
@@ -45,91 +50,159 @@ class State:
         self.mask_bt = self.mask_bt[index]
         self.cache.reorder_cache(index)
 
+    def picked(self, rows: Sequence[int], room: int) -> State:
+        """A copy of these rows with room for so many tokens more; only where ``Forward.free_masks``."""
+        index = torch.tensor(rows, dtype=torch.long, device=self.mask_bt.device)
+        mask_bt = self.mask_bt[index]
+        places = int(mask_bt.any(dim=0).nonzero().max()) + 1
+        layers = [layer.picked(index, places, room) for layer in self.cache.layers]
+        return State(mask_bt[:, :places], Cache(layers=layers))
+
 
 class Forward:
-    """Runs a causal language model on rows of token ids of different lengths, with explicit positions.
+    """Runs a causal language model on rows of token ids of different lengths.
 
-    Logits are taken only where they are asked for, and come in float32. The model must be in evaluation mode.
+    The head runs only at the positions that are asked for, and logits come in float32. The model must be in
+    evaluation mode.
 
     Attributes:
         free_masks: whether any position may be hidden from any other. That holds for full attention with given
             positions; not where a sliding window counts places, a state runs through all of them, or the
-            attention takes no masks of its caller. Only then do ``shared`` of ``start`` and ``branch`` work.
+            attention takes no masks of its caller. Only then do ``after`` of ``start`` and ``branch`` work.
     """
 
     def __init__(self, model: PreTrainedModel, pad_id: int) -> None:
         base = _base_of(model)
         config = base.config.get_text_config(decoder=True)
-        accepted = inspect.signature(base.forward).parameters
         self.model = model
         self.pad_id = pad_id
         self.device = model.device
         self.vocabulary = int(config.vocab_size)
-        self._takes_positions = "position_ids" in accepted
-        self._takes_keep = "logits_to_keep" in accepted
+        self._head = base.get_output_embeddings()
+        self._layers = len(DynamicCache(config=config).layers)
+        self._takes_positions = "position_ids" in inspect.signature(base.forward).parameters
         self.free_masks = self._takes_positions and _has_plain_attention(base, config)
 
-    def start(self, rows: Sequence[Sequence[int]], use_cache: bool, shared: int = 0) -> tuple[Tensor, State]:
+    def start(
+        self, rows: Sequence[Row], use_cache: bool, after: State | None = None, wanted: bool = True, room: int = 0
+    ) -> tuple[Tensor, State | None]:
         """Logits after every row's last token, rows x vocabulary, and the state.
 
         Args:
-            shared: how many tokens all rows begin with alike; they are run once. Every row is longer than that.
+            use_cache: whether the state is needed.
+            after: what the rows go on from, one row of it each; it is of no use afterwards.
+            wanted: whether logits are; else there are none.
+            room: tokens that are to follow.
         """
-        state = State(torch.zeros(len(rows), 0, dtype=torch.long, device=self.device))
-        if shared:
-            _, state = self.start([rows[0][:shared]], use_cache=True)
-            state.select([0] * len(rows))
-        rows = [row[shared:] for row in rows]
-        width = max(map(len, rows))
-        ids_bt = self._tensor([[self.pad_id] * (width - len(row)) + list(row) for row in rows])
-        real_bt = self._tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
-        positions_bt = (state.mask_bt.sum(dim=1, keepdim=True) + real_bt.cumsum(dim=1) - 1).clamp(min=0)
-        state.mask_bt = torch.cat([state.mask_bt, real_bt], dim=1)
-        logits_btv, state.cache = self._run(ids_bt, state.mask_bt, positions_bt, state.cache, use_cache, keep=1)
-        return logits_btv[:, -1], state
+        if after is not None:
+            lengths = list(map(len, rows))
+            last = [i * max(lengths) + n - 1 for i, n in enumerate(lengths)]
+            return self._append(after, rows, last if wanted else []), after
+        if use_cache and not self.free_masks:
+            return self._start_padded_left(rows)
+        # padded at the end: no token sees the padding, so that attention needs no mask and is at its fastest
+        ids_bt, real_bt = self._padded(rows)
+        ends = real_bt.sum(dim=1) - 1 + torch.arange(len(rows), device=self.device) * ids_bt.shape[1]
+        cache = Cache(layers=[RoomLayer(room) for _ in range(self._layers)]) if use_cache else None
+        logits = self._run(ids_bt, ends if wanted else ends[:0], cache=cache)[0]
+        return logits, State(real_bt, cache) if use_cache else None
 
-    def extend(self, state: State, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Append tokens to every row of ``state``: logits after each, rows x tokens x vocabulary, padded at the end."""
+    def _start_padded_left(self, rows: Sequence[Row]) -> tuple[Tensor, State]:
+        """For caches that count places: the last tokens of all rows stand in one column."""
+        ids_bt, real_bt = (flipped.flip(1) for flipped in self._padded([row[::-1] for row in rows]))
+        positions_bt = (real_bt.cumsum(dim=1) - 1).clamp(min=0)
+        ends = torch.arange(1, len(rows) + 1, device=self.device) * ids_bt.shape[1] - 1
+        logits, cache = self._run(ids_bt, ends, real_bt, positions_bt, use_cache=True)
+        return logits, State(real_bt, cache)
+
+    def extend(self, state: State, rows: Sequence[Row]) -> Tensor:
+        """Append tokens to every row of ``state``: logits after each, tokens of all rows in turn x vocabulary."""
         width = max(map(len, rows))
-        ids_bj = self._tensor([list(row) + [self.pad_id] * (width - len(row)) for row in rows])
-        real_bj = self._tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
-        positions_bj = state.mask_bt.sum(dim=1, keepdim=True) + torch.arange(width, device=self.device)
-        state.mask_bt = torch.cat([state.mask_bt, real_bj], dim=1)
-        logits_bjv, state.cache = self._run(ids_bj, state.mask_bt, positions_bj, state.cache, True, keep=width)
-        return logits_bjv
+        return self._append(state, rows, [i * width + j for i, row in enumerate(rows) for j in range(len(row))])
 
     def branch(self, state: State, branches: Sequence[Sequence[Sequence[int]]]) -> Tensor:
         """Go on from every row of ``state`` in several ways at once, which do not see each other.
 
-        Returns the logits after each token, rows x tokens x vocabulary: a row's branches one after another, padded
-        at the end. The state is of no use afterwards.
+        Returns the logits after each token, tokens x vocabulary: row by row, a row's branches one after another.
+        The state is of no use afterwards.
         """
-        width = max(sum(map(len, row)) for row in branches)
-        ids_bj = self._tensor([_flat(row, width, self.pad_id) for row in branches])
-        depth_bj = self._tensor([_flat([range(len(ids)) for ids in row], width, 0) for row in branches])
+        rows = [[i for ids in row for i in ids] for row in branches]
+        ids_bj, _ = self._padded(rows)
+        width = ids_bj.shape[1]
+        depth_bj, _ = self._padded([[d for ids in row for d in range(len(ids))] for row in branches], 0)
         sees_bji = torch.stack([_block_mask(tuple(map(len, row)), width) for row in branches]).to(self.device)
-        context_bjt = state.mask_bt[:, None, :].bool().expand(-1, width, -1)
-        sees_bjt = torch.cat([context_bjt, sees_bji], dim=2)
-        hidden = torch.finfo(self.model.dtype).min
-        mask = torch.zeros(sees_bjt.shape, dtype=self.model.dtype, device=self.device).masked_fill(~sees_bjt, hidden)
         positions_bj = state.mask_bt.sum(dim=1, keepdim=True) + depth_bj
-        return self._run(ids_bj, mask[:, None], positions_bj, state.cache, True, keep=width)[0]
+        index = self._index([i * width + j for i, row in enumerate(rows) for j in range(len(row))])
+        return self._run(ids_bj, index, self._mask(state, sees_bji), positions_bj, state.cache)[0]
+
+    def _append(self, state: State, rows: Sequence[Row], index: Sequence[int]) -> Tensor:
+        """Append tokens, padded at the end, to every row of ``state``: logits at these places, counted row by row."""
+        ids_bj, real_bj = self._padded(rows)
+        width = ids_bj.shape[1]
+        positions_bj = state.mask_bt.sum(dim=1, keepdim=True) + torch.arange(width, device=self.device)
+        if self.free_masks:
+            sees_ji = torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
+            mask = self._mask(state, sees_ji.expand(len(rows), -1, -1))
+            state.mask_bt = torch.cat([state.mask_bt, real_bj], dim=1)
+        else:
+            mask = state.mask_bt = torch.cat([state.mask_bt, real_bj], dim=1)
+        logits, state.cache = self._run(ids_bj, self._index(index), mask, positions_bj, state.cache)
+        return logits
+
+    def _mask(self, state: State, sees_bji: Tensor) -> Tensor:
+        """What new places see, as numbers to add to attention scores: their state, and of each other what is given."""
+        context_bjt = state.mask_bt[:, None, :].bool().expand(-1, sees_bji.shape[1], -1)
+        sees_bjt = torch.cat([context_bjt, sees_bji], dim=2)
+        mask = torch.zeros(sees_bjt.shape, dtype=self.model.dtype, device=self.device)
+        return mask.masked_fill_(~sees_bjt, torch.finfo(self.model.dtype).min)[:, None]
 
     def _run(
-        self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any, use_cache: bool, keep: int
+        self,
+        ids: Tensor,
+        index: Tensor,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: Any = None,
+        use_cache: bool = False,
     ) -> tuple[Tensor, Any]:
-        options: dict[str, Any] = {"use_cache": use_cache, "past_key_values": cache}
-        if self._takes_positions:
+        options: dict[str, Any] = {"use_cache": use_cache or cache is not None, "past_key_values": cache}
+        if self._takes_positions and positions is not None:
             options["position_ids"] = positions
-        if self._takes_keep:
-            options["logits_to_keep"] = keep
         run: Any = self.model
-        with torch.inference_mode():
+        with torch.inference_mode(), self._head_at(index) as ran:
             out = run(input_ids=ids, attention_mask=mask, **options)
-        return out.logits[:, -keep:].float(), out.past_key_values if use_cache else None
+            logits = out.logits[0] if ran else out.logits.flatten(0, 1)[index]
+            return logits.float(), out.past_key_values if options["use_cache"] else None
 
-    def _tensor(self, values: list[list[int]]) -> Tensor:
-        return torch.tensor(values, dtype=torch.long, device=self.device)
+    @contextmanager
+    def _head_at(self, index: Tensor) -> Iterator[list[bool]]:
+        """Let the model's head see these places alone; the list holds something once it has."""
+        ran: list[bool] = []
+
+        def pick(_: Any, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            if not args or not isinstance(args[0], Tensor) or args[0].ndim != 3 or not args[0].is_floating_point():
+                return None
+            ran.append(True)
+            return (args[0].flatten(0, 1)[index][None], *args[1:])
+
+        hook = None if self._head is None else self._head.register_forward_pre_hook(pick)
+        try:
+            yield ran
+        finally:
+            if hook is not None:
+                hook.remove()
+
+    def _padded(self, rows: Sequence[Row], pad: int | None = None) -> tuple[Tensor, Tensor]:
+        """Rows padded at the end, and 1 where a token stands."""
+        shape = len(rows), max(map(len, rows))
+        ids_bt, real_bt = np.full(shape, self.pad_id if pad is None else pad), np.zeros(shape, dtype=np.int64)
+        for i, row in enumerate(rows):
+            ids_bt[i, : len(row)] = row
+            real_bt[i, : len(row)] = 1
+        return torch.from_numpy(ids_bt).to(self.device), torch.from_numpy(real_bt).to(self.device)
+
+    def _index(self, places: Sequence[int]) -> Tensor:
+        return torch.tensor(places, dtype=torch.long, device=self.device)
 
 
 def _base_of(model: Any) -> Any:
@@ -142,11 +215,6 @@ def _has_plain_attention(base: Any, config: Any) -> bool:
     own = type(base).__module__.startswith("transformers.models.")
     masks = config._attn_implementation in ("sdpa", "eager") and not getattr(config, "alibi", False)
     return own and masks and all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
-
-
-def _flat(parts: Sequence[Sequence[int]], width: int, pad: int) -> list[int]:
-    flat = [i for part in parts for i in part]
-    return flat + [pad] * (width - len(flat))
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from paft.evaluation.forward import Forward
+from paft.evaluation.forward import Forward, Row, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,11 @@ class Generated:
 def greedy(
     forward: Forward,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[Sequence[int]],
+    prompts: Sequence[Row],
     end_ids: frozenset[int],
     max_new_tokens: int,
     satisfied: Callable[[int, str], bool],
+    after: State | None = None,
 ) -> list[Generated]:
     """The likeliest token after another, until an end token, a line that satisfies, or ``max_new_tokens``.
 
@@ -33,11 +34,13 @@ def greedy(
         end_ids: tokens that end a row.
         max_new_tokens: most tokens of a row.
         satisfied: ``(row, text)`` whether a text that has just got a line break needs no more.
+        after: what the prompts go on from, a row of it each.
     """
     out: list[list[int]] = [[] for _ in prompts]
     live = list(range(len(prompts)))  # which prompt each row of the state belongs to
     done: set[int] = set()
-    logits_bv, state = forward.start(prompts, use_cache=True)
+    logits_bv, state = forward.start(prompts, use_cache=True, after=after, room=max_new_tokens)
+    assert state is not None  # it was asked for
     while True:
         for row, token in zip(live, logits_bv.argmax(dim=1).tolist(), strict=True):
             if row in done:
@@ -51,7 +54,7 @@ def greedy(
         if 2 * len(kept) <= len(live):  # rows that are done still cost time; shrinking costs a copy
             state.select(kept)
             live = [live[i] for i in kept]
-        logits_bv = forward.extend(state, [[out[row][-1]] for row in live])[:, -1]
+        logits_bv = forward.extend(state, [[out[row][-1]] for row in live])
 
 
 def _line_done(

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from paft.evaluation.forward import Forward, State
+from paft.evaluation.forward import Forward, Row, State
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """Candidate answers after one context, all as token ids; each candidate has at least one token."""
 
-    context: Sequence[int]
+    context: Row
     candidates: Sequence[Sequence[int]]
 
     @property
@@ -23,15 +23,15 @@ class Query:
         """Which candidates have more than one token."""
         return [c for c, ids in enumerate(self.candidates) if len(ids) > 1]
 
-    def cost(self, free_masks: bool) -> int:
-        """Places that the keys and values of this query take."""
-        rest = [len(self.candidates[c]) - 1 for c in self.longer]
-        if free_masks:
-            return len(self.context) + sum(rest)
-        return (len(self.context) + max(rest, default=0)) * max(1, len(rest))
+    def rest(self, free_masks: bool) -> int:
+        """Places that the candidates take beside the context."""
+        rest = [len(ids) - 1 for ids in self.candidates if len(ids) > 1]
+        if free_masks or not rest:
+            return sum(rest)
+        return (len(self.context) + max(rest)) * len(rest) - len(self.context)
 
 
-def log_likelihoods(forward: Forward, queries: Sequence[Query], shared: int = 0) -> list[list[float]]:
+def log_likelihoods(forward: Forward, queries: Sequence[Query], after: State | None = None) -> list[list[float]]:
     """Sum of the log-probabilities (nats) of each candidate's tokens, for one batch of queries.
 
     The logits after the context give every candidate's first token. Only candidates of several tokens need a
@@ -39,15 +39,16 @@ def log_likelihoods(forward: Forward, queries: Sequence[Query], shared: int = 0)
     can hide positions from each other, else as rows of their own.
 
     Args:
-        shared: how many tokens all contexts begin with alike; 0 unless ``forward.free_masks``.
+        after: what the contexts go on from, a row of it each; None unless ``forward.free_masks``.
     """
     longer = [(q, c) for q, query in enumerate(queries) for c in query.longer]
-    logits_bv, state = forward.start([q.context for q in queries], bool(longer), shared)
+    room = max(query.rest(True) for query in queries)
+    logits_bv, state = forward.start([q.context for q in queries], bool(longer), after, room=room)
     rows = [q for q, query in enumerate(queries) for _ in query.candidates]
     firsts = [ids[0] for query in queries for ids in query.candidates]
     flat = iter(_log_probs(logits_bv, rows, firsts).tolist())
     totals = [[next(flat) for _ in query.candidates] for query in queries]
-    if longer:
+    if state is not None and longer:
         for (q, c), rest in zip(longer, _rests(forward, state, queries, longer), strict=True):
             totals[q][c] += rest
     return totals
@@ -57,31 +58,14 @@ def _rests(forward: Forward, state: State, queries: Sequence[Query], longer: Seq
     """Sum of the log-probabilities of the tokens after the first, for ``(query, candidate)`` pairs."""
     candidates = [queries[q].candidates[c] for q, c in longer]
     if forward.free_masks:
-        logits_bjv = forward.branch(state, [[query.candidates[c][:-1] for c in query.longer] for query in queries])
-        rows, starts = [q for q, _ in longer], _starts(queries)
+        logits_jv = forward.branch(state, [[query.candidates[c][:-1] for c in query.longer] for query in queries])
     else:
         state.select([q for q, _ in longer])
-        logits_bjv = forward.extend(state, [ids[:-1] for ids in candidates])
-        rows, starts = list(range(len(longer))), [0] * len(longer)
-    width = logits_bjv.shape[1]
-    places = [
-        r * width + s + j for r, s, ids in zip(rows, starts, candidates, strict=True) for j in range(len(ids) - 1)
-    ]
+        logits_jv = forward.extend(state, [ids[:-1] for ids in candidates])
     targets = [i for ids in candidates for i in ids[1:]]
     owners = [k for k, ids in enumerate(candidates) for _ in ids[1:]]
-    values = _log_probs(logits_bjv.flatten(0, 1), places, targets).cpu().double()  # some devices have no float64
+    values = _log_probs(logits_jv, range(len(targets)), targets).cpu().double()  # some devices have no float64
     return torch.zeros(len(longer), dtype=torch.float64).index_add(0, torch.tensor(owners), values).tolist()
-
-
-def _starts(queries: Sequence[Query]) -> list[int]:
-    """Where each longer candidate's tokens begin in the row of its query."""
-    out = []
-    for query in queries:
-        start = 0
-        for c in query.longer:
-            out.append(start)
-            start += len(query.candidates[c]) - 1
-    return out
 
 
 def _log_probs(logits_rv: Tensor, rows: Sequence[int], targets: Sequence[int]) -> Tensor:

@@ -1,18 +1,22 @@
-"""(prompt, example) pairs: encoded with errors that name them, and parted into batches of like length."""
+"""(prompt, example) pairs, encoded with errors that name them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 from paft.errors import EncodingError, InputError
-from paft.models import Encoder, Encoding, TooLongError
+from paft.evaluation.planning import Ids
+from paft.models import Encoder, Parts, TooLongError
+from paft.models.encoding import Rendered
 from paft.prompts import Prompt
 from paft.tasks.base import Example
 
 SPARE_BYTES = 8  # BOS and the space before the answer
-SHARING_PAIRS = 8  # fewer pairs of a prompt are not worth a batch of their own
+AT_ONCE = 512  # pairs given to the tokenizer together; what it returns is many times as large as the ids
 
 
 class Pair(NamedTuple):
@@ -42,41 +46,87 @@ class TooLong:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A pair as token ids.
+
+    Attributes:
+        contexts: the tokens before each candidate's: one array for all, unless a tokenizer's merges reach back over
+            the boundary.
+        candidates: the tokens of each candidate.
+    """
+
+    contexts: list[Ids]
+    candidates: list[tuple[int, ...]]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest candidate with its context."""
+        return max(len(a) + len(b) for a, b in zip(self.contexts, self.candidates, strict=True))
+
+
 def encode_candidates(
-    encoder: Encoder, pairs: Sequence[Pair], candidates: Callable[[Example], Sequence[str]]
-) -> list[list[Encoding]]:
-    """Every pair with every candidate answer, without end token.
+    encoder: Encoder,
+    pairs: Sequence[Pair],
+    candidates: Callable[[Example], Sequence[str]],
+    on_long: Literal["error", "none"] = "error",
+) -> list[Tokens | None]:
+    """Every pair with every candidate answer, without end token; None where it is too long and may be.
 
     Raises:
         EncodingError: a pair that cannot be encoded, or TooLongError; the message names it.
     """
-    items = [(p.prompt.render(p.example.slots), candidates(p.example)) for p in pairs]
+    out: list[Tokens | None] = []
+    for start in range(0, len(pairs), AT_ONCE):
+        part = pairs[start : start + AT_ONCE]
+        items = [(p.prompt.render(p.example.slots), candidates(p.example)) for p in part]
+        try:
+            out += map(_tokens, encoder.encode_answers(items, on_long))
+        except EncodingError as bad:
+            for pair, item in zip(part, items, strict=True):
+                _name_error(encoder, pair, item, on_long)
+            raise bad
+    return out
+
+
+def _tokens(parts: Sequence[Parts] | None) -> Tokens | None:
+    if parts is None:
+        return None
+    made: dict[int, Ids] = {}
+    for part in parts:
+        if id(part.prompt) not in made:
+            made[id(part.prompt)] = np.array(part.prompt, dtype=np.int32)
+    return Tokens([made[id(part.prompt)] for part in parts], [tuple(part.answer) for part in parts])
+
+
+def _name_error(
+    encoder: Encoder, pair: Pair, item: tuple[Rendered, Sequence[str]], on_long: Literal["error", "none"]
+) -> None:
+    """Raise the error of this pair, with its name, if it has one."""
     try:
-        flat = iter(encoder.encode_batch([(text, answer) for text, answers in items for answer in answers], end=False))
-    except EncodingError as bad:
-        for pair, (text, answers) in zip(pairs, items, strict=True):
-            for answer in answers:
+        encoder.encode_answers([item], on_long)
+    except TooLongError:
+        raise TooLong(pair, encoder.max_length).error() from None
+    except EncodingError as named:
+        raise EncodingError(f"{pair.name}: {named}") from None
+
+
+def encode_prompts(encoder: Encoder, pairs: Sequence[Pair]) -> list[Ids]:
+    """The prompt of every pair; the errors name the pair."""
+    out: list[Ids] = []
+    for start in range(0, len(pairs), AT_ONCE):
+        part = pairs[start : start + AT_ONCE]
+        try:
+            rows = encoder.encode_prompts([p.prompt.render(p.example.slots) for p in part])
+        except EncodingError as bad:
+            for pair in part:
                 try:
-                    encoder.encode(text, answer, end=False)
-                except TooLongError:
-                    raise TooLong(pair, encoder.max_length).error() from None
+                    encoder.encode_prompts([pair.prompt.render(pair.example.slots)])
                 except EncodingError as named:
                     raise EncodingError(f"{pair.name}: {named}") from None
-        raise bad
-    return [[e for _, e in zip(answers, flat) if e is not None] for _, answers in items]  # noqa: B905
-
-
-def encode_prompts(encoder: Encoder, pairs: Sequence[Pair]) -> list[list[int]]:
-    """The prompt of every pair; the errors name the pair."""
-    try:
-        return encoder.encode_prompts([p.prompt.render(p.example.slots) for p in pairs])
-    except EncodingError as bad:
-        for pair in pairs:
-            try:
-                encoder.encode_prompts([pair.prompt.render(pair.example.slots)])
-            except EncodingError as named:
-                raise EncodingError(f"{pair.name}: {named}") from None
-        raise bad
+            raise bad
+        out += [np.array(row, dtype=np.int32) for row in rows]
+    return out
 
 
 def may_be_long(encoder: Encoder, pair: Pair, answer_bytes: int) -> bool:
@@ -92,58 +142,11 @@ def empty_prompt(pair: Pair) -> EncodingError:
     return EncodingError(f"{pair.name}: the prompt is empty, so the model has nothing to answer")
 
 
-def batches(
-    pairs: Sequence[Pair], lengths: Sequence[int], costs: Sequence[int], batch_tokens: int, max_rows: int
-) -> Iterator[list[int]]:
-    """Indices of ``pairs``, costliest first, in batches of at most ``batch_tokens`` padded tokens.
-
-    Args:
-        lengths: tokens of the longest row of each pair.
-        costs: tokens that all rows of each pair take; a pair whose cost alone is above ``batch_tokens`` stands alone.
-        batch_tokens: most tokens of a batch, padding included.
-        max_rows: most pairs of a batch.
-
-    Raises:
-        InputError: a row longer than ``batch_tokens``.
-    """
+def refuse_small(pairs: Sequence[Pair], lengths: Sequence[int], batch_tokens: int) -> None:
+    """Refuse a pair whose longest row alone is more than ``batch_tokens``."""
     for pair, length in zip(pairs, lengths, strict=True):
         if length > batch_tokens:
             raise InputError(
                 f"--batch-tokens {batch_tokens} is too small for one example: {pair.name} takes {length} tokens\n"
                 f"give --batch-tokens {length} or more"
             )
-    batch: list[int] = []
-    for i in sorted(range(len(pairs)), key=lambda i: -costs[i]):
-        if batch and ((len(batch) + 1) * costs[batch[0]] > batch_tokens or len(batch) == max_rows):
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
-
-
-def by_shared_start(pairs: Sequence[Pair], contexts: Sequence[list[int]]) -> list[tuple[int, list[int]]]:
-    """``(tokens shared, indices)``: the pairs of a prompt together where their common start is worth running once.
-
-    A start is worth it where it spares at least a fifth of the prompt's tokens and the prompt has eight pairs or
-    more; all other pairs form one group that shares nothing, since larger batches are better batches.
-    """
-    by_prompt: dict[str, list[int]] = {}
-    for i, pair in enumerate(pairs):
-        by_prompt.setdefault(pair.prompt.id, []).append(i)
-    groups: list[tuple[int, list[int]]] = []
-    mixed: list[int] = []
-    for indices in by_prompt.values():
-        start = _common_start([contexts[i] for i in indices])
-        if len(indices) >= SHARING_PAIRS and 5 * start * len(indices) >= sum(len(contexts[i]) for i in indices):
-            groups.append((start, indices))
-        else:
-            mixed += indices
-    return groups + ([(0, mixed)] if mixed else [])
-
-
-def _common_start(rows: Sequence[list[int]]) -> int:
-    """How many tokens all rows begin with alike; at least one token of each is left over."""
-    first, last = min(rows), max(rows)  # in dictionary order these two differ earliest
-    alike = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return min(alike, min(map(len, rows)) - 1)

@@ -51,7 +51,8 @@ class SweepResult:
         if not (folder / SUMMARY_FILE).is_file():
             raise MissingFileError(f"the sweep in {folder} is not finished; run the same sweep again to go on")
         summary = read_json(folder / SUMMARY_FILE)
-        order = read_json(folder / IDENTITY_FILE)["example_ids"]
+        dropped = set(summary.get("dropped_examples", ()))  # a server says so when other prompts are answered already
+        order = [e for e in read_json(folder / IDENTITY_FILE)["example_ids"] if e not in dropped]
         return cls.of_cells(read_cells(folder)[0], list(summary["per_prompt"]), order, summary)
 
     @classmethod

@@ -12,22 +12,25 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from paft.errors import RunError
+from paft.evaluation.asked import Asked
 from paft.evaluation.cells import Cell
-from paft.evaluation.forward import Forward
+from paft.evaluation.forward import Forward, State
 from paft.evaluation.generate import Generated, greedy
 from paft.evaluation.likelihood import Query, log_likelihoods
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import (
     Pair,
+    Tokens,
     TooLong,
-    batches,
-    by_shared_start,
     empty_prompt,
     encode_candidates,
     encode_prompts,
     may_be_long,
+    refuse_small,
 )
-from paft.models import Encoder, Encoding
+from paft.evaluation.planning import Ids
+from paft.evaluation.walking import Batch, Walk
+from paft.models import Encoder
 from paft.tasks.base import Example, Task
 
 LOGITS = 1 << 27  # float32 logits after the contexts of one batch: 512 MB at most
@@ -91,38 +94,37 @@ class CandidateScorer(Scorer):
     def too_long(self, pairs: Sequence[Pair]) -> list[TooLong]:
         room = [max(len(c.encode()) for c in self.candidates(p.example)) for p in pairs]
         doubtful = [p for p, size in zip(pairs, room, strict=True) if may_be_long(self.encoder, p, size)]
-        items = [(p.prompt.render(p.example.slots), c) for p in doubtful for c in self.candidates(p.example)]
-        owners = [p for p in doubtful for _ in self.candidates(p.example)]
-        encoded = self.encoder.encode_batch(items, end=False, on_long="none")
-        return [TooLong(p, self.encoder.max_length) for p, e in zip(owners, encoded, strict=True) if e is None]
+        encoded = encode_candidates(self.encoder, doubtful, self.candidates, on_long="none")
+        return [TooLong(p, self.encoder.max_length) for p, e in zip(doubtful, encoded, strict=True) if e is None]
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
-        encoded = encode_candidates(self.encoder, pairs, self.candidates)
-        queries = [_queries(pair, cell) for pair, cell in zip(pairs, encoded, strict=True)]
-        lengths = [max(len(e.input_ids) for e in cell) for cell in encoded]
-        costs = [sum(query.cost(self.forward.free_masks) for query, _ in parts) for parts in queries]
-        for shared, group in self._groups(pairs, encoded):
-            named = [pairs[i] for i in group], [lengths[i] for i in group], [costs[i] for i in group]
-            for batch in batches(*named, self.batch_tokens, self.max_rows):
-                members = [group[k] for k in batch]
-                flat = [query for i in members for query, _ in queries[i]]
-                values = iter(self._run(partial(log_likelihoods, self.forward, flat, shared)))
-                yield [self._cell(pairs[i], encoded[i], _placed(queries[i], values)) for i in members]
+        tokens = [t for t in encode_candidates(self.encoder, pairs, self.candidates) if t is not None]
+        refuse_small(pairs, [t.longest for t in tokens], self.batch_tokens)
+        for pair, t in zip(pairs, tokens, strict=True):
+            if not min(map(len, t.contexts)):
+                raise empty_prompt(pair)
+        asked = Asked.of(tokens)
+        more = [query.rest(self.forward.free_masks) for query in asked.queries]
+        walk = Walk(self.forward, [q.context for q in asked.queries], more, self.batch_tokens, self.max_rows)
+        batches = walk.batches()
+        while (batch := self._run(partial(next, batches, None))) is not None:
+            values = self._run(partial(self._values, asked.queries, batch))
+            done = asked.answered(batch.members, values)
+            yield [self._cell(pairs[i], tokens[i], loglik) for i, loglik in done]
 
-    def _groups(self, pairs: Sequence[Pair], encoded: Sequence[Sequence[Encoding]]) -> list[tuple[int, list[int]]]:
-        """Pairs that are batched together, and how many tokens their contexts begin with alike."""
-        if not self.forward.free_masks:
-            return [(0, list(range(len(pairs))))]
-        return by_shared_start(pairs, [cell[0].input_ids[: min(e.answer_start for e in cell)] for cell in encoded])
+    def _values(self, queries: Sequence[Query], batch: Batch) -> list[list[float]]:
+        members = [queries[i] for i in batch.members]
+        rest = [Query(q.context[begin:], q.candidates) for q, begin in zip(members, batch.begins, strict=True)]
+        return log_likelihoods(self.forward, rest, batch.after)
 
-    def _cell(self, pair: Pair, encoded: Sequence[Encoding], loglik: NDArray[np.float32]) -> Cell:
+    def _cell(self, pair: Pair, tokens: Tokens, loglik: NDArray[np.float32]) -> Cell:
         if not np.isfinite(loglik).all():
             raise RunError(
                 f"{pair.name}: the log-likelihoods {loglik.tolist()} are not all finite numbers\n"
                 "the weights may be broken, or too large for this dtype: try --dtype float32"
             )
         # argmax gives the first of equals
-        prediction = int(np.argmax(loglik.astype(np.float64) / self._divisors(pair.example, encoded)))
+        prediction = int(np.argmax(loglik.astype(np.float64) / self._divisors(pair.example, tokens)))
         return Cell(
             prompt_id=pair.prompt.id,
             example_id=pair.example.id,
@@ -131,15 +133,15 @@ class CandidateScorer(Scorer):
             text="",
             correct=prediction == pair.example.gold,
             loglik=tuple(loglik.tolist()),
-            prompt_tokens=encoded[0].answer_start,
+            prompt_tokens=len(tokens.contexts[0]),
         )
 
-    def _divisors(self, example: Example, encoded: Sequence[Encoding]) -> NDArray[np.float64]:
+    def _divisors(self, example: Example, tokens: Tokens) -> NDArray[np.float64]:
         if self.normalize == "tokens":
-            return np.array([len(e.input_ids) - e.answer_start for e in encoded], dtype=np.float64)
+            return np.array(list(map(len, tokens.candidates)), dtype=np.float64)
         if self.normalize == "bytes":
             return np.array([len(text.encode()) for text in self.candidates(example)], dtype=np.float64)
-        return np.ones(len(encoded))
+        return np.ones(len(tokens.candidates))
 
 
 class GenerateScorer(Scorer):
@@ -174,25 +176,27 @@ class GenerateScorer(Scorer):
     def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
         prompts = encode_prompts(self.encoder, pairs)
         for pair, ids in zip(pairs, prompts, strict=True):
-            if not ids:
+            if not len(ids):
                 raise empty_prompt(pair)
             if not self._fits(ids):
                 raise TooLong(pair, self.encoder.max_length).error()
-        lengths = [len(ids) + self.max_new_tokens for ids in prompts]
-        for batch in batches(pairs, lengths, lengths, self.batch_tokens, self.max_rows):
-            rows = [prompts[i] for i in batch]
-            examples = [pairs[i].example for i in batch]
-            made = self._run(partial(self._greedy, rows, examples))
-            yield [self._cell(pairs[i], len(prompts[i]), text) for i, text in zip(batch, made, strict=True)]
+        refuse_small(pairs, [len(ids) + self.max_new_tokens for ids in prompts], self.batch_tokens)
+        more = [self.max_new_tokens] * len(prompts)
+        batches = Walk(self.forward, prompts, more, self.batch_tokens, self.max_rows).batches()
+        while (batch := self._run(partial(next, batches, None))) is not None:
+            rows = [prompts[i][begin:] for i, begin in zip(batch.members, batch.begins, strict=True)]
+            examples = [pairs[i].example for i in batch.members]
+            made = self._run(partial(self._greedy, rows, examples, batch.after))
+            yield [self._cell(pairs[i], len(prompts[i]), text) for i, text in zip(batch.members, made, strict=True)]
 
-    def _fits(self, ids: Sequence[int]) -> bool:
+    def _fits(self, ids: Ids) -> bool:
         return len(ids) + self.max_new_tokens <= self.encoder.max_length
 
-    def _greedy(self, rows: Sequence[Sequence[int]], examples: Sequence[Example]) -> list[Generated]:
+    def _greedy(self, rows: Sequence[Ids], examples: Sequence[Example], after: State | None) -> list[Generated]:
         def satisfied(row: int, text: str) -> bool:
             return self._complete(examples[row], text)
 
-        return greedy(self.forward, self.tokenizer, rows, self.end_ids, self.max_new_tokens, satisfied)
+        return greedy(self.forward, self.tokenizer, rows, self.end_ids, self.max_new_tokens, satisfied, after)
 
     def _complete(self, example: Example, text: str) -> bool:
         """Whether the lines written so far hold the whole answer; a free answer that is not known has no last line."""
@@ -232,28 +236,6 @@ def longest(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> int:
     """Tokens of the longest answer."""
     rows = tokenizer([f" {a}" for a in answers], add_special_tokens=False, verbose=False)["input_ids"]
     return max(map(len, rows))
-
-
-def _queries(pair: Pair, encoded: Sequence[Encoding]) -> list[tuple[Query, list[int]]]:
-    """A query per distinct context, with the places of its candidates.
-
-    There is more than one context only where a tokenizer's merges reach back over the boundary.
-    """
-    places: dict[tuple[int, ...], list[int]] = {}
-    for place, e in enumerate(encoded):
-        places.setdefault(tuple(e.input_ids[: e.answer_start]), []).append(place)
-    if () in places:
-        raise empty_prompt(pair)
-    answers = [e.input_ids[e.answer_start :] for e in encoded]
-    return [(Query(context, [answers[p] for p in where]), where) for context, where in places.items()]
-
-
-def _placed(parts: Sequence[tuple[Query, list[int]]], values: Iterator[list[float]]) -> NDArray[np.float32]:
-    """The values of a pair's queries, in the order of its candidates."""
-    loglik = np.zeros(sum(len(places) for _, places in parts), dtype=np.float32)
-    for _, places in parts:
-        loglik[places] = next(values)
-    return loglik
 
 
 def _end_ids(model: PreTrainedModel, encoder: Encoder) -> frozenset[int]:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from paft.errors import InputError
 from paft.evaluation.cells import CellStore, refuse_other_work
-from paft.evaluation.forward import evaluating
-from paft.evaluation.identity import examples_digest, model_digest, prompts_digest
+from paft.evaluation.identity import examples_digest, prompts_digest
 from paft.evaluation.loaded import Model, load, refuse_trained, refuse_unfillable
+from paft.evaluation.measured import Measured, Scores, measure_here, measure_there, refuse_local_options, told
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair
 from paft.evaluation.progress import bar
 from paft.evaluation.result import SUMMARY_FILE, SweepResult
-from paft.evaluation.scoring import Scorer, make_scorer
+from paft.evaluation.server import ServerModel
 from paft.evaluation.statistics import summarize
 from paft.files import write_json
 from paft.models import resolve_model
@@ -24,11 +25,12 @@ from paft.prompts import PromptSet
 from paft.tasks.base import Example, Task
 
 FORMAT_VERSION = 1
-CHUNK = 1024  # pairs encoded and sorted by length together
+CHUNK = 1024  # pairs whose lengths are looked at together
+BLOCK = 16384  # cells that are encoded and planned as a whole: the more, the more they share and the less is padding
 
 
 def sweep(
-    model: Model,
+    model: Model | ServerModel,
     task: Task,
     prompts: PromptSet,
     split: str = "test",
@@ -51,11 +53,13 @@ def sweep(
     max_new_tokens: int | None = None,
     trust_remote_code: bool = False,
     flush_seconds: float = 10.0,
+    say: Callable[[str], None] | None = None,
 ) -> SweepResult:
     """Measure a model over many prompts on the same examples.
 
     Args:
-        model: hub id, folder, run folder, ``embedded``, or a loaded ``(model, tokenizer)``.
+        model: hub id, folder, run folder, ``embedded``, a loaded ``(model, tokenizer)``, or a ``ServerModel``, which
+            is asked over HTTP; ``auto`` scoring then depends on what the server can do.
         task: the task, with data.
         prompts: the prompts to measure with; those that the run was trained on are refused.
         split: ``train``, ``validation`` or ``test``.
@@ -79,6 +83,7 @@ def sweep(
         max_new_tokens: most tokens to generate; by default the longest answer's and 4 more.
         trust_remote_code: let a model from the hub run code of its own.
         flush_seconds: seconds between two pieces of cells written.
+        say: is told in one line how a server is asked.
 
     Returns:
         The result, which ``SweepResult.load(output)`` reads again.
@@ -93,37 +98,72 @@ def sweep(
     settled = options.scoring_of(task)
     if on_long not in ("error", "drop"):
         raise InputError(f"--on-long must be error or drop, found {on_long!r}")
-    source = None if isinstance(model, tuple) else resolve_model(model, adapter)
+    source = None if isinstance(model, tuple | ServerModel) else resolve_model(model, adapter)
     if source is not None:
-        options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, source.chat(chat))
+        options = replace(options, chat=source.chat(chat))
         if not allow_overlap:
             refuse_trained(source, prompts)
     examples = task.examples(split, limit)
     refuse_unfillable(task, prompts, examples[0])
     identity = _identity(task, prompts, split, examples, options, settled, on_long)
-    if output is not None:
-        refuse_other_work(output, identity)
-    loaded = load(model, source, adapter, dtype, device, trust_remote_code)
-    identity |= {"dtype": loaded.dtype, "weights": model_digest(loaded.model)}
-    record = {
-        "model": loaded.name,
-        "adapter": loaded.adapter,
-        "task": task.name,
-        "source": task.source,
-        "split": split,
-        "scoring": settled,
-        "dtype": identity["dtype"],
-        "seed": seed,
-    }
-    note = {"record": record, "example_ids": [e.id for e in examples]}
-    scorer = make_scorer(loaded.model, loaded.tokenizer, task, options, examples)
-    kept = fitting(scorer, prompts, examples, on_long)  # before the folder is claimed: a wrong input leaves no trace
-    with CellStore(output, identity, note, flush_seconds) as store, evaluating(loaded.model):
-        if output is not None and not (Path(output) / "prompts.jsonl").exists():
-            prompts.save(Path(output) / "prompts.jsonl")
-        _score(scorer, store, prompts, kept, progress)
-        dropped = len(examples) - len(kept)
-        result = _summarized(store, prompts, kept, record, task.top_threshold if top is None else top, dropped)
+    if isinstance(model, ServerModel):
+        refuse_local_options(
+            adapter=(adapter, None),
+            batch_tokens=(batch_tokens, None),
+            max_length=(max_length, 1024),
+            dtype=(dtype, "auto"),
+            device=(device, "auto"),
+            trust_remote_code=(trust_remote_code, False),
+        )
+        measured = measure_there(model, task, prompts, examples, options, on_long, output, identity)
+        if say is not None:
+            say(told(measured))
+    else:
+        if output is not None:
+            refuse_other_work(output, identity)
+        loaded = load(model, source, adapter, dtype, device, trust_remote_code)
+        measured = measure_here(loaded, task, options, examples)
+    record = {"task": task.name, "source": task.source, "split": split, "scoring": measured.scoring, "seed": seed}
+    threshold = task.top_threshold if top is None else top
+    job = _Job(prompts, examples, on_long, {**measured.record, **record}, threshold, progress)
+    return _run(job, measured, {**identity, **measured.identity}, output, flush_seconds)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a sweep is to do, all checks done."""
+
+    prompts: PromptSet
+    examples: Sequence[Example]
+    on_long: str
+    record: dict[str, Any]
+    top: float
+    progress: bool
+
+
+def _run(
+    job: _Job,
+    measured: Measured,
+    identity: dict[str, Any],
+    output: str | os.PathLike[str] | None,
+    flush_seconds: float,
+) -> SweepResult:
+    """Compute the cells that are missing, and sum up."""
+    prompts, examples = job.prompts, job.examples
+    note = {"record": job.record, "example_ids": [e.id for e in examples]}
+    with measured.running:
+        # before the folder is claimed: a wrong input leaves no trace
+        kept = fitting(measured.scorer, prompts, examples, job.on_long)
+        with CellStore(output, identity, note, flush_seconds) as store:
+            if output is not None and not (Path(output) / "prompts.jsonl").exists():
+                prompts.save(Path(output) / "prompts.jsonl")
+            measured.resume(store, [Pair(p, e) for p in prompts for e in kept])
+            _score(measured, store, prompts, kept, job.progress)
+            kept = [e for e in kept if e.id not in measured.dropped()]
+            if not kept:
+                raise InputError(f"all {len(examples)} examples are too long for the server under some prompt")
+            record = {**job.record, **measured.facts()}
+            result = _summarized(store, prompts, kept, record, job.top, len(examples) - len(kept))
     if output is not None:
         write_json(Path(output) / SUMMARY_FILE, result.summary)
     return result
@@ -156,9 +196,10 @@ def _identity(
     }
 
 
-def fitting(scorer: Scorer, prompts: PromptSet, examples: Sequence[Example], on_long: str) -> list[Example]:
+def fitting(scorer: Scores, prompts: PromptSet, examples: Sequence[Example], on_long: str) -> list[Example]:
     """The examples that fit under every prompt, so that all prompts meet the same ones."""
     long: set[str] = set()
+    room = 0
     for prompt in prompts:
         left = [Pair(prompt, e) for e in examples if e.id not in long]
         for start in range(0, len(left), CHUNK):
@@ -166,26 +207,36 @@ def fitting(scorer: Scorer, prompts: PromptSet, examples: Sequence[Example], on_
             if found and on_long == "error":
                 raise found[0].error()
             long |= {f.pair.example.id for f in found}
+            room = found[0].max_length if found else room
     kept = [e for e in examples if e.id not in long]
     if not kept:
         raise InputError(
-            f"all {len(examples)} examples are longer than {scorer.encoder.max_length} tokens under some prompt; "
-            "raise --max-length"
+            f"all {len(examples)} examples are longer than {room} tokens under some prompt; raise --max-length"
         )
     return kept
 
 
-def _score(scorer: Scorer, store: CellStore, prompts: PromptSet, examples: Sequence[Example], progress: bool) -> None:
+def _score(
+    measured: Measured, store: CellStore, prompts: PromptSet, examples: Sequence[Example], progress: bool
+) -> None:
     """Compute the cells that the store does not hold yet."""
-    todo = [Pair(p, e) for p in prompts for e in examples if (p.id, e.id) not in store]
+    dropped = measured.dropped()
     total = len(prompts) * len(examples)
-    with bar("sweep", total, total - len(todo), progress) as advance:
+    with bar("sweep", total, len(store.cells), progress) as advance:
         store.start_clock()
-        for start in range(0, len(todo), CHUNK):
-            for cells in scorer.score(todo[start : start + CHUNK]):
+        for block in blocks(prompts, examples):
+            todo = [p for p in block if (p.prompt.id, p.example.id) not in store and p.example.id not in dropped]
+            for cells in measured.scorer.score(todo) if todo else ():
                 store.add(cells)
                 advance(len(cells))
         store.flush()
+
+
+def blocks(prompts: PromptSet, examples: Sequence[Example], size: int = BLOCK) -> Iterator[list[Pair]]:
+    """All cells in blocks of about ``size``: some examples under all prompts, so that either may be what is shared."""
+    count = max(1, size // len(prompts))
+    for start in range(0, len(examples), count):
+        yield [Pair(p, e) for p in prompts for e in examples[start : start + count]]
 
 
 def _summarized(

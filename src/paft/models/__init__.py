@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paft.models.encoding import Encoder, Encoding, TooLongError
+from paft.models.encoding import Encoder, Encoding, Parts, TooLongError
 from paft.models.loading import load_model, load_tokenizer, pick_device, pick_dtype
 from paft.models.source import EMBEDDED, ModelSource, resolve_model
 
@@ -11,6 +11,7 @@ __all__ = [
     "Encoder",
     "Encoding",
     "ModelSource",
+    "Parts",
     "TooLongError",
     "load_model",
     "load_tokenizer",

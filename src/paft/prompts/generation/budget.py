@@ -42,14 +42,17 @@ class Budget:
         self.tokens += tokens
         self.cost += cost
 
-    async def hold(self, prompt_tokens: int, max_tokens: int, price: Price | None) -> Hold:
+    async def hold(self, prompt_tokens: int, max_tokens: int, price: Price | None, whole: bool = False) -> Hold:
         """Room for one request; its reply may be limited further. Waits for open requests where they take the room.
+
+        Args:
+            whole: the reply may not be limited further.
 
         Raises:
             BudgetReached: no room, and no open request could still give some back.
         """
         async with self._changed:
-            while (hold := self._fit(prompt_tokens, max_tokens, price)) is None:
+            while (hold := self._fit(prompt_tokens, max_tokens, price, whole)) is None:
                 if not self._held:
                     raise BudgetReached(self._said())
                 await self._changed.wait()
@@ -62,7 +65,7 @@ class Budget:
             self._held.remove(hold)
             self._changed.notify_all()
 
-    def _fit(self, prompt_tokens: int, max_tokens: int, price: Price | None) -> Hold | None:
+    def _fit(self, prompt_tokens: int, max_tokens: int, price: Price | None, whole: bool) -> Hold | None:
         reply = max_tokens
         if self.max_tokens is not None:
             free = self.max_tokens - self.tokens - sum(hold.tokens for hold in self._held)
@@ -74,7 +77,7 @@ class Budget:
                 return None
             if price.completion > 0:
                 reply = min(reply, int(money / price.completion * 1e6))
-        if reply < min(LEAST_REPLY, max_tokens):
+        if reply < (max_tokens if whole else min(LEAST_REPLY, max_tokens)):
             return None
         cost = price.cost(prompt_tokens, reply) if price else 0.0
         return Hold(prompt_tokens + reply, cost, reply)

@@ -168,7 +168,8 @@ def _switch(value: Any) -> bool:
 def _url(value: Any) -> str:
     parts = urlsplit(str(value))
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"expected an address such as {OPENAI}, found {value!r}")
+        found = "" if "@" in str(value) else f", found {value!r}"  # it may hold a password
+        raise ValueError(f"expected an address such as {OPENAI}{found}")
     if parts.username or parts.password or parts.query:
         raise ValueError("expected an address without user, password or query; the key comes from api_key_env")
     return str(value).rstrip("/").removesuffix("/chat/completions")
