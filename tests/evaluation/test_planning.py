@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from paft.evaluation.forward import Forward
-from paft.evaluation.planning import LEAST, REACH, WORTH, parted, plan_starts
+from paft.evaluation.planning import LEAST, PLACES, WORTH, parted, plan_starts
 from paft.evaluation.walking import Walk
 
 
@@ -61,7 +61,8 @@ def test_starts_are_shared_and_worth_it(seed):
     plan = plan_starts(rows)
     assert plan.starts
     for n, start in enumerate(plan.starts):
-        assert start.parent < n and start.begin == (plan.starts[start.parent].end if start.parent >= 0 else 0)
+        assert start.parent < n
+        assert start.begin == (plan.starts[start.parent].end if start.parent >= 0 else 0)
         members = [i for i in range(len(rows)) if (start.begin, start.end) in way(plan, i) and below(plan, i, n)]
         spared = (len(members) - 1) * (start.end - start.begin)
         assert spared >= max(LEAST, WORTH * sum(len(rows[i]) - start.begin for i in members))
@@ -85,7 +86,7 @@ def below(plan, row, start):
 def test_batches_hold_what_they_may(batch_tokens):
     rng = random.Random(batch_tokens)
     new = [rng.randint(5, 50) for _ in range(60)]
-    behind = [rng.choice([0, 0, 30, 200]) for _ in new]
+    behind = [rng.choice([0, 0, 30, 2000]) for _ in new]
     made = list(parted(range(60), new, behind, batch_tokens, max_rows=20))
     assert sorted(i for batch in made for i in batch) == list(range(60))
     assert [new[batch[0]] for batch in made] == sorted((new[batch[0]] for batch in made), reverse=True)
@@ -93,7 +94,7 @@ def test_batches_hold_what_they_may(batch_tokens):
         wide = max(new[i] for i in batch)
         assert len(batch) <= 20
         assert len(batch) == 1 or len(batch) * wide <= batch_tokens
-        assert len(batch) == 1 or len(batch) * (wide + max(behind[i] for i in batch)) <= REACH * batch_tokens
+        assert len(batch) == 1 or len(batch) * (wide + max(behind[i] for i in batch)) <= max(PLACES, 2 * batch_tokens)
 
 
 @pytest.mark.parametrize("batch_tokens", [100, 400, 5000])
@@ -102,7 +103,8 @@ def test_every_row_is_run_once_and_right(batch_tokens, tiny_model_dir):
     rows = random_rows(random.Random(1))
     forward = Forward(model, 0)
     walk, seen = Walk(forward, rows, [0] * len(rows), batch_tokens, 1000), []
-    assert len(walk.plan.starts) > 2 and any(s.parent >= 0 for s in walk.plan.starts)
+    assert len(walk.plan.starts) > 2
+    assert any(s.parent >= 0 for s in walk.plan.starts)
     for members, begins, after in walk.batches():
         rests = [rows[i][begin:] for i, begin in zip(members, begins, strict=True)]
         logits_bv, _ = forward.start(rests, use_cache=False, after=after)

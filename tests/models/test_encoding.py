@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from paft.errors import EncodingError, InputError
 from paft.models import Encoder, TooLongError
+from paft.models.tails import LOCAL_PATTERNS, reads_locally
 
 CHATML = (
     "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]\n{{ m['content'] }}{{ eos_token }}\n{% endfor %}"
@@ -122,3 +125,74 @@ def test_prompts_alone_carry_the_same_prefix(tiny_tokenizer):
         tiny_tokenizer("Which?")["input_ids"],
         tiny_tokenizer("So\n")["input_ids"],
     ]
+
+
+PATTERNS = {
+    "bytes": pre_tokenizers.ByteLevel(add_prefix_space=False),
+    "digits": pre_tokenizers.Sequence([pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(add_prefix_space=False)]),
+    "prefix space": pre_tokenizers.ByteLevel(add_prefix_space=True),
+    "spaces": pre_tokenizers.Metaspace(),
+    **{
+        pattern: pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(pattern), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+        for pattern in sorted(LOCAL_PATTERNS)
+    },
+}
+PIECES = [
+    "Answer:",
+    " the",
+    "\n",
+    "\n\n",
+    "  ",
+    "\t",
+    "'",
+    "'s",
+    "12345",
+    " 7",
+    "é",
+    "🙂",
+    ".",
+    "...\n",
+    "\u00a0",
+    "A",
+    "it's",
+]
+ANSWERS = ["A", "Answer", "'s", "12", "\n", "two words", "é!", "...", "s", "  x", "llama"]
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize("normalizer", [None, normalizers.NFC(), normalizers.NFKC()])
+def test_answers_are_read_as_with_the_whole_string(name, normalizer):
+    """Whatever stands at the boundary: the same ids and errors as one prompt and answer at a time."""
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = PATTERNS[name]
+    if normalizer is not None:
+        raw.normalizer = normalizer
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=420, special_tokens=["</s>"], initial_alphabet=alphabet, show_progress=False
+    )
+    rng = random.Random(name)
+    made = ["".join(rng.choices(PIECES, k=rng.randint(1, 12))) for _ in range(300)]
+    raw.train_from_iterator([f"{p} {a}" for p in made for a in ANSWERS], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="</s>")
+    encoder, seen = Encoder(tokenizer), 0
+    assert reads_locally(tokenizer) == (name not in ("prefix space", "spaces"))
+    for prompt in made:
+        answers = rng.sample(ANSWERS, 5)
+        try:
+            wanted = [encoder.encode(prompt, answer, end=False) for answer in answers]
+        except EncodingError:
+            with pytest.raises(EncodingError):
+                encoder.encode_answers([(prompt, answers)])
+            continue
+        [parts] = encoder.encode_answers([(prompt, answers)])
+        for one, part in zip(wanted, parts, strict=True):
+            assert [*part.prompt, *part.answer] == one.input_ids
+            assert len(part.prompt) == one.answer_start
+        seen += 1
+    assert seen > 100

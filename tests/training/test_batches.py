@@ -13,7 +13,8 @@ from training.helpers import TEMPLATES, make_examples
 from paft.errors import EncodingError, InputError
 from paft.models import Encoder, Encoding, TooLongError
 from paft.prompts import PromptSet
-from paft.training.batches import IGNORED, Collator, Item, PlanBatches, PlanDataset, Row, pad, split
+from paft.training.batches import Collator, PlanBatches, PlanDataset, Row
+from paft.training.micro import IGNORED, Item, pad, split
 from paft.training.plan import EpochPlan
 
 

@@ -20,12 +20,17 @@ from paft.training import PaftTrainer
 from paft.training.lora import lora_config
 
 NO_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-SPLITS = {
-    "padded": {"per_device_train_batch_size": 4},
-    "alone": {"per_device_train_batch_size": 1},
-    "split by tokens": {"per_device_train_batch_size": 6, "batch_tokens": 130},
-    "accumulated": {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 2},
-    "accumulated and split": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "batch_tokens": 130},
+ACCUMULATED = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "batch_tokens": 130}
+SPLITS: dict[str, dict[str, Any]] = {
+    "padded": {"per_device_train_batch_size": 4, "packing": "off"},
+    "packed": {"per_device_train_batch_size": 4, "packing": "on"},
+    "alone": {"per_device_train_batch_size": 1, "packing": "off"},
+    "padded and split": {"per_device_train_batch_size": 6, "batch_tokens": 130, "packing": "off"},
+    "packed and split": {"per_device_train_batch_size": 6, "batch_tokens": 130, "packing": "on"},
+    "accumulated, padded": {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 2, "packing": "off"},
+    "accumulated, packed": {"per_device_train_batch_size": 3, "gradient_accumulation_steps": 2, "packing": "on"},
+    "accumulated, padded and split": ACCUMULATED | {"packing": "off"},
+    "accumulated, packed and split": ACCUMULATED | {"packing": "on"},
 }
 
 
@@ -104,7 +109,12 @@ def run(model, tokenizer, tmp_path, prompts, **changes: Any):
     return trainer, recorder
 
 
-CASES = [(f, s) for f in FAMILIES for s in SPLITS if "accumulated" not in s or f in ("llama", "gpt2")]
+CASES = [
+    (f, s)
+    for f in FAMILIES
+    for s in SPLITS
+    if f in ("llama", "gpt2") or s in ("padded", "packed", "packed and split", "padded and split")
+]
 
 
 @pytest.mark.parametrize(("family", "split"), CASES)
@@ -128,9 +138,10 @@ def test_loss_and_gradients_of_each_step(family, split, tiny_model_dir, tmp_path
         assert max(worst.values()) < 1e-5, worst
 
 
+@pytest.mark.parametrize("packing", ["on", "off"])
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("adapter", [True, False], ids=["lora", "full"])
-def test_weights_after_two_epochs(family, adapter, tiny_model_dir, tmp_path, prompts):
+def test_weights_after_two_epochs(family, adapter, packing, tiny_model_dir, tmp_path, prompts):
     """Clipping, AdamW and a cosine schedule with warm-up; a last step that is not full."""
     folder = tiny_model_dir(family)
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -143,6 +154,7 @@ def test_weights_after_two_epochs(family, adapter, tiny_model_dir, tmp_path, pro
         num_train_epochs=2,
         per_device_train_batch_size=7,
         batch_tokens=150,
+        packing=packing,
         max_grad_norm=1.0,
         warmup_steps=2,
         lr_scheduler_type="cosine",
@@ -171,7 +183,8 @@ def test_weights_after_two_epochs(family, adapter, tiny_model_dir, tmp_path, pro
         assert torch.allclose(found, wanted, rtol=1e-5, atol=1e-7), (name, (found - wanted).abs().max())
 
 
-def test_gradient_checkpointing_changes_nothing(tiny_model_dir, tmp_path, prompts):
+@pytest.mark.parametrize("packing", ["on", "off"])
+def test_gradient_checkpointing_changes_nothing(packing, tiny_model_dir, tmp_path, prompts):
     folder = tiny_model_dir("llama")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     found = []
@@ -184,6 +197,7 @@ def test_gradient_checkpointing_changes_nothing(tiny_model_dir, tmp_path, prompt
             peft_config=lora_config(),
             max_steps=2,
             gradient_checkpointing=checkpointing,
+            packing=packing,
         )
         trainer.train()
         assert bool(getattr(trainer.model.base_model.model.model, "gradient_checkpointing", False)) == checkpointing
@@ -193,12 +207,14 @@ def test_gradient_checkpointing_changes_nothing(tiny_model_dir, tmp_path, prompt
         assert all(torch.allclose(without[n], with_it[n], rtol=1e-5, atol=1e-8) for n in without)
 
 
-def test_bfloat16_on_the_cpu_trains_near_float32(tiny_model_dir, tmp_path, prompts):
+@pytest.mark.parametrize("packing", ["on", "off"])
+def test_bfloat16_on_the_cpu_trains_near_float32(packing, tiny_model_dir, tmp_path, prompts):
     folder = tiny_model_dir("llama")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     losses = []
     for dtype in ("float32", "bfloat16"):
-        trainer, _ = run(load(folder, "llama"), tokenizer, tmp_path / dtype, prompts, dtype=dtype, max_steps=3)
+        options = {"dtype": dtype, "packing": packing, "max_steps": 3}
+        trainer, _ = run(load(folder, "llama"), tokenizer, tmp_path / dtype, prompts, **options)
         trainer.train()
         losses.append([row["loss"] for row in trainer.state.log_history if "loss" in row])
     assert losses[1] == pytest.approx(losses[0], rel=2e-2)

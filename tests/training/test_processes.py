@@ -32,11 +32,12 @@ def train_in_two(model: Path, output: Path, changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_and_one(tiny_model_dir, tmp_path):
+@pytest.mark.parametrize("packing", ["on", "off"])
+def test_two_processes_and_one(packing, tiny_model_dir, tmp_path):
     """25 examples in steps of 6: the last has one example, so that one process has nothing to do in it."""
     model = tiny_model_dir("llama")
-    train_here(model, tmp_path / "one", {"per_device_train_batch_size": 6})
-    changes = {"per_device_train_batch_size": 3, "batch_tokens": 130, "ddp_backend": "gloo"}
+    train_here(model, tmp_path / "one", {"per_device_train_batch_size": 6, "packing": packing})
+    changes = {"per_device_train_batch_size": 3, "batch_tokens": 130, "ddp_backend": "gloo", "packing": packing}
     train_in_two(model, tmp_path / "two", changes)
     one, two = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two"))
     assert all(torch.allclose(one[n], two[n], rtol=1e-4, atol=1e-6) for n in one)

@@ -81,9 +81,10 @@ def test_killed_from_outside_again_and_again(whole, tiny_model_dir, tmp_path):
     assert_same(run, whole)
 
 
-def test_full_fine_tuning_with_dropout(tiny_model_dir, tmp_path):
+@pytest.mark.parametrize("packing", ["on", "off"])
+def test_full_fine_tuning_with_dropout(packing, tiny_model_dir, tmp_path):
     """GPT-2 has dropout and Conv1D layers, and all its weights are in the checkpoint."""
-    model, changes = tiny_model_dir("gpt2"), {"full": True}
+    model, changes = tiny_model_dir("gpt2"), {"full": True, "packing": packing}
     train(**arguments(model, tmp_path / "whole", **changes))
     process = start("saving, all but the marker", model, tmp_path / "run", changes)
     process.join()

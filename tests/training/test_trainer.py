@@ -148,19 +148,20 @@ def test_a_loss_that_is_no_number(tiny_model_dir, tmp_path, prompts):
     assert caught.value.exit_code == 1
 
 
-def test_out_of_memory_says_what_to_change(tiny_model_dir, tmp_path, prompts):
-    """A layer that asks for more memory than there is in its second step."""
+@pytest.mark.parametrize(("packing", "call"), [("off", 3), ("on", 1), ("on", 8)])
+def test_out_of_memory_says_what_to_change(packing, call, tiny_model_dir, tmp_path, prompts):
+    """A layer that asks for more memory than there is: as packed rows are compared with padded ones, or later."""
     model = AutoModelForCausalLM.from_pretrained(tiny_model_dir())
     calls = []
 
     def greedy(*_: Any) -> None:
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) == call:
             torch.empty(2**62, dtype=torch.uint8)
 
     model.model.layers[0].register_forward_pre_hook(greedy)
     with pytest.raises(RunError, match=r"out of memory at step \d; --batch-tokens is 4096\nlower it or add"):
-        train(tmp_path / "run", model, prompts)
+        train(tmp_path / "run", model, prompts, packing=packing)
 
 
 def test_what_a_trainer_refuses(tiny_model_dir, tmp_path, prompts, tiny_tokenizer):
