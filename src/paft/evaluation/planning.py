@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 WORTH = 0.1  # the share of tokens that a start has to spare: going on from one costs copies and masks
 LEAST = 32  # and how many it has to spare in all
-REACH = 4  # places that the rows of a batch may look back on, in batches of new tokens
+PLACES = 8192  # keys and values that a batch may hold in all, or twice its new tokens where that is more
 
 Ids = NDArray[np.int32]
 
@@ -104,14 +104,15 @@ def parted(
 
     Args:
         new: tokens that each row runs; a batch has at most ``batch_tokens`` of them, padding included.
-        behind: tokens that each row looks back on without running them; a batch has at most four times as many.
+        behind: tokens that each row looks back on without running them: they count towards ``PLACES``.
         max_rows: most rows of a batch.
     """
     batch: list[int] = []
     wide = deep = 0
+    places = max(PLACES, 2 * batch_tokens)
     for i in sorted(indices, key=lambda i: (-new[i], -behind[i])):
         deeper = max(deep, behind[i])
-        many = (len(batch) + 1) * wide > batch_tokens or (len(batch) + 1) * (wide + deeper) > REACH * batch_tokens
+        many = (len(batch) + 1) * wide > batch_tokens or (len(batch) + 1) * (wide + deeper) > places
         if batch and (many or len(batch) == max_rows):
             yield batch
             batch, deeper = [], behind[i]

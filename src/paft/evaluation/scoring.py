@@ -33,6 +33,9 @@ from paft.evaluation.walking import Batch, Walk
 from paft.models import Encoder
 from paft.tasks.base import Example, Task
 
+CPU_TOKENS = 512  # small enough that what a layer hands to the next stays in the processor's cache
+CPU_DECODING_TOKENS = 2048  # every step of decoding reads all weights, so many rows are better
+ACCELERATOR_TOKENS = 16384
 LOGITS = 1 << 27  # float32 logits after the contexts of one batch: 512 MB at most
 SPARE_TOKENS = 4  # beyond the longest answer: a line break, a bracket, the end token
 FREE_TOKENS = 64  # for free answers where no gold answer tells how long they are
@@ -45,6 +48,8 @@ class Scorer:
     The result for a pair does not depend on which others share its batch, beyond the noise of floating point.
     """
 
+    cpu_tokens = CPU_TOKENS
+
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, options: Options
     ) -> None:
@@ -55,7 +60,9 @@ class Scorer:
         self.forward = Forward(model, int(tokenizer.pad_token_id or 0))
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.encoder = Encoder(tokenizer, min(options.max_length, positions or options.max_length), options.chat)
-        self.batch_tokens = options.batch_tokens or (2048 if self.forward.device.type == "cpu" else 16384)
+        on_cpu = self.forward.device.type == "cpu"
+        self.batch_tokens = options.batch_tokens or (self.cpu_tokens if on_cpu else ACCELERATOR_TOKENS)
+        self.limited = options.batch_tokens is not None  # a limit that was asked for is kept, or it is an error
         self.max_rows = max(1, LOGITS // self.forward.vocabulary)
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
@@ -99,7 +106,8 @@ class CandidateScorer(Scorer):
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
         tokens = [t for t in encode_candidates(self.encoder, pairs, self.candidates) if t is not None]
-        refuse_small(pairs, [t.longest for t in tokens], self.batch_tokens)
+        if self.limited:
+            refuse_small(pairs, [t.longest for t in tokens], self.batch_tokens)
         for pair, t in zip(pairs, tokens, strict=True):
             if not min(map(len, t.contexts)):
                 raise empty_prompt(pair)
@@ -151,6 +159,8 @@ class GenerateScorer(Scorer):
         longest_answer: tokens of the longest gold answer of a free task; None where there is none.
     """
 
+    cpu_tokens = CPU_DECODING_TOKENS
+
     def __init__(
         self,
         model: PreTrainedModel,
@@ -180,7 +190,8 @@ class GenerateScorer(Scorer):
                 raise empty_prompt(pair)
             if not self._fits(ids):
                 raise TooLong(pair, self.encoder.max_length).error()
-        refuse_small(pairs, [len(ids) + self.max_new_tokens for ids in prompts], self.batch_tokens)
+        if self.limited:
+            refuse_small(pairs, [len(ids) + self.max_new_tokens for ids in prompts], self.batch_tokens)
         more = [self.max_new_tokens] * len(prompts)
         batches = Walk(self.forward, prompts, more, self.batch_tokens, self.max_rows).batches()
         while (batch := self._run(partial(next, batches, None))) is not None:

@@ -69,7 +69,8 @@ def sweep(
             ``likelihood``.
         limit: a uniform sample of that many examples, the same for every model.
         top: accuracy from which a prompt counts as a top prompt; by default the task's.
-        batch_tokens: most tokens of a batch, padding included; by default 2,048 on a CPU, 16,384 elsewhere.
+        batch_tokens: most tokens of a batch, padding included; by default 512 on a CPU (2,048 to generate) and
+            16,384 elsewhere, where a longer row stands alone.
         max_length: most tokens of prompt and answer.
         normalize: compare log-likelihoods as they are (``none``), per token (``tokens``) or per byte (``bytes``).
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``; a loaded model keeps its own.

@@ -27,6 +27,7 @@ AXES = {
     "lora_r": "r",
     "learning_rate": "lr",
 }
+UNDECIDING = ("batch_tokens", "packing", "disable_tqdm")  # options of training that decide no outcome
 DEFAULTS: Mapping[str, Any] = {"examples_per_prompt": 4, "num_train_epochs": 3, "lora_r": 8, "learning_rate": 1e-4}
 
 
@@ -157,7 +158,7 @@ class Grid:
         }
         if cell.method == "base":
             return settings
-        train = {name: value for name, value in self.train.items() if name not in ("batch_tokens", "disable_tqdm")}
+        train = {name: value for name, value in self.train.items() if name not in UNDECIDING}
         settings |= {**self.axes, **train, **self.axes, **cell.variant}
         settings["train_examples"] = _rows_digest(self.task, "train", settings["limit"])
         settings["prompts"] = prompts_digest(self.prompts)

@@ -6,16 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch.utils.data import Dataset, Sampler
 
 from paft.errors import EncodingError, InputError, PaftError
-from paft.models import Encoder, Encoding
+from paft.models import Encoder
 from paft.prompts import Prompt
 from paft.tasks.base import Example
+from paft.training.micro import IGNORED, Item, empty_micro, pack, pad, split
 from paft.training.plan import EpochPlan
-
-IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +23,6 @@ class Row:
     position: int
     example: int
     prompt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A rendered and tokenised row; ``encoding`` is None where it was too long and may be dropped."""
-
-    position: int
-    name: str
-    encoding: Encoding | None
 
 
 class PlanBatches(Sampler[list[Row]]):
@@ -142,84 +131,28 @@ class PlanDataset(Dataset[Item]):
 class Collator:
     """Makes of one process's share of a batch a list of micro-batches of at most ``batch_tokens`` tokens.
 
-    The result is a dict: ``micro`` (list of tensors by name, see :func:`pad`), ``answer_tokens`` (labels in
-    all of them), ``dropped`` (rows left out as too long), or ``error``.
+    The result is a dict: ``micro`` (list of tensors by name, see :func:`paft.training.micro.pad`),
+    ``answer_tokens`` (labels in all of them), ``dropped`` (rows left out as too long), or ``error``.
+
+    Args:
+        packed: rows one behind the other in place of padded ones; see :func:`paft.training.micro.pack`.
     """
 
-    def __init__(self, pad_id: int, batch_tokens: int) -> None:
-        self.pad_id, self.batch_tokens = pad_id, batch_tokens
+    def __init__(self, pad_id: int, batch_tokens: int, packed: bool = False) -> None:
+        self.pad_id, self.batch_tokens, self.packed = pad_id, batch_tokens, packed
 
     def __call__(self, items: list[Item] | PaftError) -> dict[str, Any]:
         if isinstance(items, PaftError):
             return {"error": items}
         kept = [item for item in items if item.encoding is not None]
         try:
-            groups = split(kept, self.batch_tokens)
+            groups = split(kept, self.batch_tokens, self.packed)
         except PaftError as bad:
             return {"error": bad}
-        micro = [pad(group, self.pad_id) for group in groups]
+        micro = [pack(group) if self.packed else pad(group, self.pad_id) for group in groups]
         tokens = sum(int((m["labels"] != IGNORED).sum()) for m in micro)
         return {"micro": micro, "answer_tokens": tokens, "dropped": len(items) - len(kept)}
 
-
-def split(items: Sequence[Item], batch_tokens: int) -> list[list[Item]]:
-    """Group items so that rows x longest row stays within ``batch_tokens``; longest first, little padding.
-
-    Raises:
-        InputError: one item alone is longer.
-    """
-    groups: list[list[Item]] = []
-    width = 0
-    for item in sorted(items, key=lambda i: -_length(i)):
-        if _length(item) > batch_tokens:
-            raise InputError(
-                f"{item.name} takes {_length(item)} tokens, more than --batch-tokens {batch_tokens}; raise it to that"
-            )
-        if not groups or (len(groups[-1]) + 1) * width > batch_tokens:
-            groups.append([])
-            width = _length(item)
-        groups[-1].append(item)
-    return groups
-
-
-def _length(item: Item) -> int:
-    return len(item.encoding.input_ids) if item.encoding else 0
-
-
-def pad(items: Sequence[Item], pad_id: int) -> dict[str, torch.Tensor]:
-    """Tensors of one micro-batch, padded on the left so that all answers end in the last column.
-
-    Returns:
-        ``input_ids``, ``attention_mask``, ``position_ids`` (batch x tokens); ``labels`` (batch x longest
-        answer), the last columns' own ids where they are of the answer; ``positions`` (batch) in the plan.
-    """
-    encodings = [item.encoding for item in items if item.encoding is not None]
-    width = max(len(e.input_ids) for e in encodings)
-    longest = max(len(e.input_ids) - e.answer_start for e in encodings)
-    ids = torch.full((len(encodings), width), pad_id, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    labels = torch.full((len(encodings), longest), IGNORED, dtype=torch.long)
-    for row, e in enumerate(encodings):
-        answer = e.input_ids[e.answer_start :]
-        ids[row, width - len(e.input_ids) :] = torch.tensor(e.input_ids)
-        mask[row, width - len(e.input_ids) :] = 1
-        labels[row, longest - len(answer) :] = torch.tensor(answer)
-    return {
-        "input_ids": ids,
-        "attention_mask": mask,
-        "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
-        "labels": labels,
-        "positions": torch.tensor([item.position for item in items]),
-    }
-
-
-def empty_micro(pad_id: int) -> dict[str, torch.Tensor]:
-    """A micro-batch without a label: keeps a process in step with the others and adds nothing."""
-    ids = torch.full((1, 2), pad_id, dtype=torch.long)
-    return {
-        "input_ids": ids,
-        "attention_mask": torch.ones_like(ids),
-        "position_ids": torch.arange(2)[None],
-        "labels": torch.full((1, 1), IGNORED, dtype=torch.long),
-        "positions": torch.tensor([-1]),
-    }
+    def empty(self) -> dict[str, Any]:
+        """A micro-batch of the same kind that adds nothing."""
+        return empty_micro(self.pad_id, self.packed)

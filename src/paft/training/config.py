@@ -50,6 +50,13 @@ class PaftConfig(TrainingArguments):
         default=4096,
         metadata=_help("Most tokens, padding counted, in one forward pass. Splits a step, never changes its result."),
     )
+    packing: str = field(
+        default="auto",
+        metadata=_help(
+            "Train on rows one behind the other, without padding; auto does where it gives the same figures.",
+            choices=["auto", "on", "off"],
+        ),
+    )
     chat: str = field(
         default="auto",
         metadata=_help("Wrap prompts in the model's chat template.", choices=["auto", "on", "off"]),
@@ -103,7 +110,7 @@ class PaftConfig(TrainingArguments):
                 raise InputError(f"--{name.replace('_', '-')} must be at least {least}, found {getattr(self, name)}")
         if not self.num_train_epochs > 0:
             raise InputError(f"--num-train-epochs must be more than 0, found {self.num_train_epochs}")
-        for name in ("method", "on_long", "chat"):
+        for name in ("method", "on_long", "packing", "chat"):
             choices = self.__dataclass_fields__[name].metadata["choices"]
             if getattr(self, name) not in choices:
                 raise InputError(f"unknown {name} {getattr(self, name)!r}; expected one of {', '.join(choices)}")

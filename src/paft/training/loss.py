@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from paft.training.batches import IGNORED
+from paft.training.attention import FLASH
+from paft.training.micro import IGNORED
 
 
 def accepted_inputs(model: Any) -> frozenset[str]:
@@ -20,24 +21,47 @@ def accepted_inputs(model: Any) -> frozenset[str]:
 
 
 def answer_losses(
-    model: Any, micro: Mapping[str, torch.Tensor], accepted: frozenset[str], label_smoothing: float = 0.0
+    model: Any,
+    micro: Mapping[str, Any],
+    accepted: frozenset[str],
+    label_smoothing: float = 0.0,
+    attention: str | None = None,
 ) -> torch.Tensor:
     """Negative log-likelihood of each answer token, in nats: batch x longest answer, 0 where there is none.
 
-    The answers stand in the last columns, so that the logits of ``longest answer + 1`` positions are enough;
-    a model that cannot leave the others out computes them all.
+    A model that cannot leave out the logits of other positions computes them all.
+
+    Args:
+        micro: as ``pad`` gives it, or, where the model attends by ``attention``, as ``pack`` does.
     """
     labels = micro["labels"]
-    keep = labels.shape[1] + 1
-    inputs: dict[str, Any] = {"input_ids": micro["input_ids"], "attention_mask": micro["attention_mask"]}
-    optional = {"position_ids": micro["position_ids"], "logits_to_keep": keep, "use_cache": False}
-    inputs |= {name: optional[name] for name in accepted}
-    logits_btv = model(**inputs).logits[:, -keep:-1].float()
-    flat = F.cross_entropy(
-        logits_btv.flatten(0, 1),
-        labels.flatten(),
-        ignore_index=IGNORED,
-        reduction="none",
-        label_smoothing=label_smoothing,
+    if attention is None:
+        logits_nv, targets = _padded_logits(model, micro, accepted).flatten(0, 1), labels.flatten()
+    else:
+        logits_nv, targets = _packed_logits(model, micro, accepted, attention), micro["targets"]
+    losses = F.cross_entropy(
+        logits_nv.float(), targets, ignore_index=IGNORED, reduction="none", label_smoothing=label_smoothing
     )
-    return flat.view_as(labels)
+    if attention is None:
+        return losses.view_as(labels)
+    return losses.new_zeros(labels.shape).masked_scatter(labels != IGNORED, losses)
+
+
+def _padded_logits(model: Any, micro: Mapping[str, Any], accepted: frozenset[str]) -> torch.Tensor:
+    """Batch x longest answer x vocabulary: the answers stand in the last columns."""
+    keep = micro["labels"].shape[1] + 1
+    optional = {"position_ids": micro["position_ids"], "logits_to_keep": keep, "use_cache": False}
+    inputs = {"input_ids": micro["input_ids"], "attention_mask": micro["attention_mask"]}
+    inputs |= {name: optional[name] for name in accepted}
+    return model(**inputs).logits[:, -keep:-1]
+
+
+def _packed_logits(model: Any, micro: Mapping[str, Any], accepted: frozenset[str], attention: str) -> torch.Tensor:
+    """Answer tokens x vocabulary."""
+    ids, keep, rows = micro["input_ids"], micro["keep"], micro["packed_rows"]
+    optional = {"logits_to_keep": keep, "use_cache": False}
+    inputs = {"input_ids": ids, "position_ids": micro["position_ids"]}
+    inputs |= {name: value for name, value in optional.items() if name in accepted}
+    inputs |= rows.flash_arguments(ids.device) if attention == FLASH else {"packed_rows": rows}
+    logits = model(**inputs).logits[0]
+    return logits if "logits_to_keep" in accepted else logits[keep]

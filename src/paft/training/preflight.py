@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ def check_lengths(trainer: PaftTrainer) -> int:
     """
     dataset: Any = trainer.train_dataset
     lengths: dict[Row, int] = {}
-    for row in islice(_rows(trainer), MOST_RENDERED):
+    for row in islice(known_rows(trainer), MOST_RENDERED):
         lengths[row] = _characters(dataset.prompts[row.prompt].render(dataset.examples[row.example].slots))
     longest = sorted(lengths, key=lambda row: -lengths[row])[:LONGEST]
     items = [item for item in dataset.encode(longest) if item.encoding is not None]
@@ -79,7 +80,7 @@ def check_lengths(trainer: PaftTrainer) -> int:
 def estimate(trainer: PaftTrainer) -> Estimate:
     """Size up a run: weights and optimiser are counted, activations and tokens a step are estimated."""
     args, model, batches = trainer.args, trainer.model, trainer.batches
-    rows = list(islice(_rows(trainer), SAMPLED))
+    rows = list(islice(known_rows(trainer), SAMPLED))
     dataset: Any = trainer.train_dataset
     lengths = [len(item.encoding.input_ids) for item in dataset.encode(rows) if item.encoding is not None]
     mean = sum(lengths) / max(1, len(lengths))
@@ -101,17 +102,7 @@ def estimate(trainer: PaftTrainer) -> Estimate:
     )
 
 
-def _activation_bytes(config: Any, trainer: PaftTrainer) -> int:
-    """Bytes kept for the backward pass by one token: some 12 hidden and 4 MLP vectors a layer."""
-    size = 2 if trainer.args.bf16 or trainer.args.fp16 else 4
-    hidden = getattr(config, "hidden_size", 0)
-    inner = getattr(config, "intermediate_size", None) or 4 * hidden
-    layers = getattr(config, "num_hidden_layers", 0)
-    layer = (12 * hidden + 4 * inner) * size
-    return layers * hidden * size + layer if trainer.args.activation_checkpointing else layers * layer
-
-
-def _rows(trainer: PaftTrainer) -> Any:
+def known_rows(trainer: PaftTrainer) -> Iterator[Row]:
     """The distinct rows of the plans that are known before the first step."""
     examples = {e.id: i for i, e in enumerate(trainer.job.examples)}
     prompts = {p.id: i for i, p in enumerate(trainer.job.prompts)}
@@ -122,6 +113,16 @@ def _rows(trainer: PaftTrainer) -> Any:
             if prompt not in prompts:
                 raise InputError(f"the schedule gave the prompt {prompt!r}, which is not among those trained on")
             yield Row(0, examples[example], prompts[prompt])
+
+
+def _activation_bytes(config: Any, trainer: PaftTrainer) -> int:
+    """Bytes kept for the backward pass by one token: some 12 hidden and 4 MLP vectors a layer."""
+    size = 2 if trainer.args.bf16 or trainer.args.fp16 else 4
+    hidden = getattr(config, "hidden_size", 0)
+    inner = getattr(config, "intermediate_size", None) or 4 * hidden
+    layers = getattr(config, "num_hidden_layers", 0)
+    layer = (12 * hidden + 4 * inner) * size
+    return layers * hidden * size + layer if trainer.args.activation_checkpointing else layers * layer
 
 
 def _in_four_bits(parameter: Any) -> bool:

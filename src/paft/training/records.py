@@ -151,10 +151,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     return stored
 
 
-def write_records(folder: Path, prompts: Iterable[Prompt], device: torch.device) -> None:
-    """Write what is known before the first step: the prompts trained on and the environment."""
+def write_records(folder: Path, prompts: Iterable[Prompt], device: torch.device, packing: Mapping[str, Any]) -> None:
+    """Write what is known before the first step: the prompts trained on, the environment, how rows are laid out."""
     PromptSet(prompts).save(folder / PROMPTS)
-    write_json(folder / ENVIRONMENT, environment(device))
+    write_json(folder / ENVIRONMENT, environment(device) | {"packing": packing})
 
 
 def environment(device: torch.device) -> dict[str, Any]:

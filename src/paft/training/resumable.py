@@ -29,6 +29,11 @@ class ResumableTrainer(StepTrainer):
         """The folder of this run."""
         return Path(str(self.args.output_dir))
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run starts from a checkpoint."""
+        return self._resumed is not None
+
     def seconds(self) -> float:
         """Time trained so far, that before interruptions too."""
         return (self._resumed.seconds if self._resumed else 0.0) + time.monotonic() - self.run_callback.started

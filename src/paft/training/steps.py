@@ -13,9 +13,11 @@ from transformers import Trainer
 
 from paft.errors import RunError
 from paft.schedule import Schedule
-from paft.training.batches import IGNORED, empty_micro
+from paft.training.attention import attention
 from paft.training.config import PaftConfig
 from paft.training.loss import answer_losses
+from paft.training.micro import IGNORED
+from paft.training.parity import Packing
 from paft.training.plan import EpochPlan
 
 
@@ -24,6 +26,7 @@ class StepTrainer(Trainer):
 
     Attributes:
         accepted: the optional inputs that the model takes.
+        packing: whether micro-batches are packed, and how the model attends then.
         plan: the epoch being trained on.
         dropped: rows left out so far as too long.
         tokens: tokens of this process's forward passes so far, padding counted.
@@ -37,6 +40,7 @@ class StepTrainer(Trainer):
     data_collator: Any
     accepted: frozenset[str]
     schedule: Schedule
+    packing: Packing = Packing()
     plan: EpochPlan | None = None
     dropped: int = 0
     tokens: int = 0
@@ -75,10 +79,11 @@ class StepTrainer(Trainer):
         for index, micro in enumerate(micros):
             last = index == len(micros) - 1
             self.accelerator.gradient_state._set_sync_gradients(ends_step and last)
-            with contextlib.nullcontext() if last or deepspeed else self.accelerator.no_sync(model):
+            alone = contextlib.nullcontext() if last or deepspeed else self.accelerator.no_sync(model)
+            with alone, attention(self.model, self.packing.attention):
                 with self.compute_loss_context_manager():
                     loss = self.compute_loss(model, micro, num_items_in_batch=num_items_in_batch)
-                self.accelerator.backward(loss, **options)
+                self.accelerator.backward(loss, **options)  # layers that are checkpointed attend once more
             total += loss.detach()
         if not torch.isfinite(total):
             raise RunError(
@@ -92,7 +97,7 @@ class StepTrainer(Trainer):
     def compute_loss(
         self,
         model: torch.nn.Module,
-        inputs: dict[str, torch.Tensor],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
@@ -101,7 +106,8 @@ class StepTrainer(Trainer):
         Parts add up over micro-batches and accumulation; over processes their mean counts, so each is
         scaled by the number of processes.
         """
-        loss_ba = answer_losses(model, inputs, self.accepted, self.args.label_smoothing_factor)
+        smoothing = self.args.label_smoothing_factor
+        loss_ba = answer_losses(model, inputs, self.accepted, smoothing, self.packing.attention)
         counts = (inputs["labels"] != IGNORED).sum(1)
         means = loss_ba.detach().sum(1) / counts.clamp(min=1)
         self._step_losses += zip(inputs["positions"].tolist(), means.tolist(), strict=True)
@@ -109,13 +115,12 @@ class StepTrainer(Trainer):
         total = counts.sum() if num_items_in_batch is None else num_items_in_batch
         return loss_ba.sum() / total * self.accelerator.num_processes
 
-    def _in_step_with_others(self, micros: list[dict[str, torch.Tensor]]) -> list[dict[str, torch.Tensor]]:
+    def _in_step_with_others(self, micros: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Fill up with empty micro-batches to the most that any process has: sharded models meet in forward."""
         most = max(1, len(micros))
         if self.accelerator.num_processes > 1:
             most = int(self.accelerator.gather(torch.tensor([most], device=self.args.device)).max())
-        pad_id = self.data_collator.pad_id
-        filler = {name: value.to(self.args.device) for name, value in empty_micro(pad_id).items()}
+        filler: dict[str, Any] = self._prepare_inputs(self.data_collator.empty())
         return [filler] * (most - len(micros)) + list(micros)
 
     def _tell_schedule(self) -> None:

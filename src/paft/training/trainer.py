@@ -33,6 +33,7 @@ from paft.training.callbacks import ProgressCallback, RunCallback
 from paft.training.config import PaftConfig
 from paft.training.lora import attach
 from paft.training.loss import accepted_inputs, answer_losses
+from paft.training.parity import choose_packing
 from paft.training.plan import EpochPlan, make_plan, plan_path, read_plan, settle_plan
 from paft.training.preflight import check_lengths
 from paft.training.records import claim_folder, rewind_metrics, write_records
@@ -176,8 +177,8 @@ class PaftTrainer(ResumableTrainer):
             EncodingError: a row is longer than ``max_length``.
             RunError: out of memory, or a loss that is not a number.
         """
-        checkpoint = self._prepare_run(resume_from_checkpoint)
         try:
+            checkpoint = self._prepare_run(resume_from_checkpoint)
             if self._resumed is not None and self._resumed.stopped:
                 return self._finish_from(checkpoint)
             return super().train(checkpoint, *args, **kwargs)
@@ -201,12 +202,14 @@ class PaftTrainer(ResumableTrainer):
         if self.adaptive and self._resumed:
             raise InputError("a schedule that learns from losses cannot be resumed; start anew in another folder")
         _ = self.longest
+        self.packing = choose_packing(self)
+        self.data_collator.packed = self.packing.attention is not None
         if self.is_world_process_zero():
             settings = {n: getattr(self.args, n) for n in ("batch_tokens", "per_device_train_batch_size", "save_steps")}
             claim_folder(run, self.job.work, {"source": self.task.source, **settings})
             checkpoints.clear(run, after=self._resumed.step if self._resumed else 0)
             rewind_metrics(run, self._resumed.step if self._resumed else -1)
-            write_records(run, self.job.prompts, self.args.device)
+            write_records(run, self.job.prompts, self.args.device, self.packing.record())
         self.accelerator.wait_for_everyone()
         return str(checkpoint) if checkpoint else None
 

@@ -12,7 +12,8 @@ from paft.errors import EncodingError, InputError
 from paft.models import Encoder
 from paft.prompts import Prompt
 from paft.tasks.base import Example, Task
-from paft.training.batches import IGNORED, Collator, Item, pad, split
+from paft.training.batches import Collator
+from paft.training.micro import IGNORED, Item, pad, split
 
 Losses = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
 

@@ -1,0 +1,189 @@
+"""The programs that train_speed.py compares; each trains in a process of its own and waits for its turns."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from common import shared_data, wait_for_turn
+
+LORA = {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
+K, STEP, PACKED_TOKENS = 4, 16, 480
+PEERS = {  # SFTConfig's fields; whether the head is the one TRL uses on CUDA
+    "trl": ({"train_sampling_strategy": "group_by_length"}, False),
+    "trl-sorted": ({"train_sampling_strategy": "group_by_length"}, True),
+    "trl-padding-free": (
+        {"train_sampling_strategy": "group_by_length", "padding_free": True, "max_length": None},
+        True,
+    ),
+    "trl-packed": ({"packing": True, "max_length": PACKED_TOKENS, "per_device_train_batch_size": 3}, True),
+}
+OURS = {"paft": "on", "paft-padded": "off"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One comparison: a model's shape, the precision, what is trained, and how much."""
+
+    shape: str
+    sizes: dict[str, int]
+    dtype: str
+    adapter: bool
+    examples: int
+    rounds: int
+
+
+class Replay:
+    """The prompts of epoch 0 in every epoch, so that each round works on the same tokens."""
+
+    def __init__(self, prompts: Sequence[str], examples: Sequence[str]) -> None:
+        self.of = {e: prompts[(i // K) * 7 % len(prompts)] for i, e in enumerate(examples)}
+
+    def assign(self, epoch: int, example_ids: Sequence[str]) -> list[str]:
+        return [self.of[e] for e in example_ids]
+
+    def observe(self, epoch: int, prompt_ids: Sequence[str], losses: Sequence[float]) -> None:
+        """Learns nothing."""
+
+
+def load_rows(count: int) -> tuple[Any, Any]:
+    """PIQA under real templates: (task, prompts); a prompt changes after every K examples."""
+    from paft.prompts import import_prompts, load_prompts
+    from paft.tasks import load_task
+
+    folder = shared_data()
+    if folder is None:
+        raise SystemExit("PIQA's rows are not here; put shared/data beside the checkout or set PAFT_SHARED_DATA")
+    task = load_task("piqa", folder / "piqa")
+    rows = task.examples("validation")[:count]
+    templates = folder / "prompts" / "robust_traindataset_piqa.xlsx"
+    prompts = import_prompts(templates)[0] if templates.is_file() else load_prompts("piqa")
+    return replace(task, read=lambda split: rows), prompts
+
+
+def encode(task: Any, prompts: Any, tokenizer: Any) -> list[Any]:
+    """The rows of an epoch, tokenised as the trainer does."""
+    from paft.models import Encoder
+    from paft.training.batches import PlanDataset, Row
+
+    examples = task.examples("train")
+    of, ids = Replay(prompts.ids, [e.id for e in examples]).of, list(prompts.ids)
+    dataset = PlanDataset(examples, list(prompts), Encoder(tokenizer), "error")
+    return [item.encoding for item in dataset.encode([Row(i, i, ids.index(of[e.id])) for i, e in enumerate(examples)])]
+
+
+def build_model(job: Job) -> Any:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(**job.sizes, max_position_embeddings=1024, pad_token_id=0))
+    return model.to(torch.bfloat16) if job.dtype == "bfloat16" and job.adapter else model
+
+
+def measure(pipe: Connection, name: str, job: Job) -> None:
+    """A side's process: parity first, then an epoch a turn."""
+    import datasets
+    import torch
+    from transformers import logging
+    from transformers.utils.logging import disable_progress_bar
+
+    warnings.filterwarnings("ignore")
+    datasets.disable_progress_bars()
+    torch.set_num_threads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    logging.set_verbosity_error()
+    disable_progress_bar()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = build_ours(name, job, folder) if name in OURS else build_trl(name, job, folder)
+        trainer.add_callback(turns(pipe, trainer, Path(folder), name in OURS))
+        trainer.train()
+
+
+def build_ours(name: str, job: Job, folder: str) -> Any:
+    from peft import LoraConfig
+
+    from paft.models import load_tokenizer
+    from paft.training import PaftConfig, PaftTrainer
+
+    task, prompts = load_rows(job.examples)
+    args = PaftConfig(**shared_settings(job, folder), dtype=job.dtype, packing=OURS[name])
+    schedule = Replay(prompts.ids, [e.id for e in task.examples("train")])
+    config = LoraConfig(**LORA) if job.adapter else None
+    tokenizer = load_tokenizer("embedded")
+    return PaftTrainer(build_model(job), args, task, prompts, config, schedule, processing_class=tokenizer)
+
+
+def build_trl(name: str, job: Job, folder: str) -> Any:
+    import trl.trainer.utils
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
+
+    from paft.models import load_tokenizer
+
+    options, on_cuda = PEERS[name]
+    if on_cuda:  # score the supervised positions alone, as TRL does where there is Triton
+        trl.trainer.utils._use_triton = lambda device: True
+    tokenizer = load_tokenizer("embedded")
+    encodings = encode(*load_rows(job.examples), tokenizer)
+    masks = [[int(i >= e.answer_start) for i in range(len(e.input_ids))] for e in encodings]
+    data = Dataset.from_dict({"input_ids": [e.input_ids for e in encodings], "completion_mask": masks})
+    half = job.dtype == "bfloat16"
+    settings = shared_settings(job, folder) | {"completion_only_loss": True, "max_length": 1024, "bf16": half} | options
+    config = LoraConfig(**LORA) if job.adapter else None
+    args = SFTConfig(**settings, gradient_checkpointing=False)
+    return SFTTrainer(build_model(job), args, train_dataset=data, processing_class=tokenizer, peft_config=config)
+
+
+def shared_settings(job: Job, folder: str) -> dict[str, Any]:
+    plain: dict[str, Any] = {"output_dir": folder, "use_cpu": True, "disable_tqdm": True, "save_strategy": "no"}
+    plain |= {"num_train_epochs": job.rounds + 1, "per_device_train_batch_size": STEP, "learning_rate": 1e-5}
+    return plain | {"report_to": [], "logging_steps": 1000, "dataloader_num_workers": 0}
+
+
+def turns(pipe: Connection, trainer: Any, folder: Path, ours: bool) -> Any:
+    """The callback that makes a trainer show its gradients first and wait at each epoch for its turn."""
+    from transformers import TrainerCallback
+
+    class Turns(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            pipe.send(gradients(trainer, kwargs["train_dataloader"], ours))
+
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.clock = wait_for_turn(pipe)
+
+        def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            pipe.send(self.clock.read())
+
+    return Turns()
+
+
+def gradients(trainer: Any, loader: Any, ours: bool) -> dict[str, Any]:
+    """Loss and gradients of a whole epoch, as the trainer's own step computes them; weights stay as they are."""
+    import torch
+
+    trained = {n.replace("module.", ""): p for n, p in trainer.model.named_parameters() if p.requires_grad}
+    for index, (name, p) in enumerate(sorted(trained.items())):
+        if "lora_" in name:  # the same on all sides; one half is zero at first, and then the other has no gradient
+            with torch.no_grad():
+                p.normal_(0, 0.02, generator=torch.Generator().manual_seed(index))
+    if ours:
+        trainer.begin_epoch(0)
+    batches = list(loader)
+    labels = [b["answer_tokens"] if ours else int((b["labels"][:, 1:] != -100).sum()) for b in batches]
+    total = torch.tensor(sum(labels))
+    loss = 0.0
+    for batch in batches:
+        if ours:
+            trainer.get_batch_samples(iter([batch]), 1, trainer.args.device)
+        loss += float(trainer.training_step(trainer.model_wrapped, batch, num_items_in_batch=total))
+    found = {name: p.grad.float().clone().numpy() for name, p in sorted(trained.items())}
+    trainer.model.zero_grad(set_to_none=True)
+    return {"loss": loss, "answer_tokens": int(total), "gradients": found}

@@ -1,0 +1,124 @@
+"""Micro-batches: tokenised rows to tensors, padded to one length or packed one behind the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from paft.errors import InputError
+from paft.models import Encoding
+from paft.training.attention import PackedRows
+
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A rendered and tokenised row; ``encoding`` is None where it was too long and may be dropped."""
+
+    position: int
+    name: str
+    encoding: Encoding | None
+
+
+def split(items: Sequence[Item], batch_tokens: int, packed: bool = False) -> list[list[Item]]:
+    """Group items, longest first, so that a group's tokens stay within ``batch_tokens``.
+
+    Padded rows take rows x longest row, packed ones only their own tokens.
+
+    Raises:
+        InputError: one item alone is longer.
+    """
+    groups: list[list[Item]] = []
+    width = used = 0
+    for item in sorted(items, key=lambda i: -_length(i)):
+        length = _length(item)
+        if length > batch_tokens:
+            raise InputError(
+                f"{item.name} takes {length} tokens, more than --batch-tokens {batch_tokens}; raise it to that"
+            )
+        if not groups or used + (length if packed else width) > batch_tokens:
+            groups.append([])
+            width, used = length, 0
+        groups[-1].append(item)
+        used += length if packed else width
+    return groups
+
+
+def _length(item: Item) -> int:
+    return len(item.encoding.input_ids) if item.encoding else 0
+
+
+def pad(items: Sequence[Item], pad_id: int) -> dict[str, torch.Tensor]:
+    """Tensors of one micro-batch, padded on the left so that all answers end in the last column.
+
+    Returns:
+        ``input_ids``, ``attention_mask``, ``position_ids`` (batch x tokens); ``labels`` (batch x longest
+        answer), the last columns' own ids where they are of the answer; ``positions`` (batch) in the plan.
+    """
+    encodings = [item.encoding for item in items if item.encoding is not None]
+    width = max(len(e.input_ids) for e in encodings)
+    ids = torch.full((len(encodings), width), pad_id, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, e in enumerate(encodings):
+        ids[row, width - len(e.input_ids) :] = torch.tensor(e.input_ids)
+        mask[row, width - len(e.input_ids) :] = 1
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
+        "labels": _labels(encodings),
+        "positions": torch.tensor([item.position for item in items]),
+    }
+
+
+def pack(items: Sequence[Item]) -> dict[str, Any]:
+    """Tensors of one micro-batch whose rows stand one behind the other; those of one length are best neighbours.
+
+    Returns:
+        ``input_ids``, ``position_ids`` (1 x tokens), positions from 0 in each row; ``packed_rows``, their
+        lengths; ``keep`` (answer tokens), the token before each answer token; ``targets`` (answer tokens);
+        ``labels`` and ``positions`` as :func:`pad` gives them.
+    """
+    encodings = [item.encoding for item in items if item.encoding is not None]
+    lengths = tuple(len(e.input_ids) for e in encodings)
+    keep: list[int] = []
+    start = 0
+    for e, length in zip(encodings, lengths, strict=True):
+        keep += range(start + e.answer_start - 1, start + length - 1)
+        start += length
+    return {
+        "input_ids": torch.tensor([[token for e in encodings for token in e.input_ids]]),
+        "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
+        "packed_rows": PackedRows(lengths),
+        "keep": torch.tensor(keep),
+        "targets": torch.tensor([token for e in encodings for token in e.input_ids[e.answer_start :]]),
+        "labels": _labels(encodings),
+        "positions": torch.tensor([item.position for item in items]),
+    }
+
+
+def _labels(encodings: Sequence[Encoding]) -> torch.Tensor:
+    longest = max(len(e.input_ids) - e.answer_start for e in encodings)
+    labels = torch.full((len(encodings), longest), IGNORED, dtype=torch.long)
+    for row, e in enumerate(encodings):
+        answer = e.input_ids[e.answer_start :]
+        labels[row, longest - len(answer) :] = torch.tensor(answer)
+    return labels
+
+
+def empty_micro(pad_id: int, packed: bool = False) -> dict[str, Any]:
+    """A micro-batch without a label: keeps a process in step with the others and adds nothing."""
+    ids = torch.full((1, 2), pad_id, dtype=torch.long)
+    micro: dict[str, Any] = {
+        "input_ids": ids,
+        "position_ids": torch.arange(2)[None],
+        "labels": torch.full((1, 1), IGNORED, dtype=torch.long),
+        "positions": torch.tensor([-1]),
+    }
+    if packed:
+        return micro | {"packed_rows": PackedRows((2,)), "keep": torch.tensor([0]), "targets": torch.tensor([IGNORED])}
+    return micro | {"attention_mask": torch.ones_like(ids)}

@@ -1,0 +1,203 @@
+"""Packed or padded: at the start of a run both compute a few rows, and only the same figures let it pack."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from paft.errors import InputError, PaftError
+from paft.files import read_json
+from paft.training.attention import attention, candidates
+from paft.training.loss import answer_losses
+from paft.training.micro import Item, pack, pad
+from paft.training.preflight import known_rows
+from paft.training.records import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from paft.training.trainer import PaftTrainer
+
+logger = logging.getLogger(__name__)
+SAMPLED, CHECKED = 32, 4
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Whether a run packs its rows, and what showed that it may; environment.json holds it.
+
+    Attributes:
+        attention: the attention implementation of packed rows; None where rows are padded.
+        reason: why they are padded.
+        check: ``loss`` and ``gradient``, relative differences between packed and padded rows, and the
+            ``tolerance`` they were held to; empty where nothing was compared.
+    """
+
+    attention: str | None = None
+    reason: str | None = None
+    check: Mapping[str, float] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"used": self.attention is not None, "attention": self.attention, "reason": self.reason} | (
+            {"check": dict(self.check)} if self.check else {}
+        )
+
+
+def choose_packing(trainer: PaftTrainer) -> Packing:
+    """Settle how the rows of this run are laid out, the same on all processes.
+
+    A run that goes on does as it did before, so that it ends with the same bits.
+
+    Raises:
+        InputError: ``packing`` is ``on`` and the rows cannot be packed; says why.
+    """
+    wanted = trainer.args.packing
+    earlier = _earlier(trainer)
+    if wanted == "off":
+        found = Packing(reason="--packing off")
+    elif wanted == "auto" and earlier is False:
+        found = Packing(reason="the run was begun without packing")
+    else:
+        found = _try_packing(trainer)
+        if wanted == "on" and found.attention is None:
+            raise InputError(f"--packing on: {found.reason}; leave it out to train on padded rows")
+        if wanted == "auto" and found.attention is None and trainer.is_world_process_zero():
+            logger.warning("rows are padded, not packed: %s", found.reason)
+    if earlier is not None and earlier != (found.attention is not None) and trainer.is_world_process_zero():
+        before, now = ("packed", "padded") if earlier else ("padded", "packed")
+        logger.warning("rows were %s before and are %s now: the last bits of the result may differ", before, now)
+    return found
+
+
+def _earlier(trainer: PaftTrainer) -> bool | None:
+    """Whether the run that goes on packed its rows; None where it begins here."""
+    if not trainer.goes_on:
+        return None
+    try:
+        return bool(read_json(trainer.run_folder / ENVIRONMENT)["packing"]["used"])
+    except (PaftError, KeyError, TypeError):
+        return False
+
+
+def _try_packing(trainer: PaftTrainer) -> Packing:
+    obstacle = _obstacle(trainer)
+    if obstacle:
+        return Packing(reason=obstacle)
+    base = _base(trainer.model)
+    found = Packing(reason=f"{type(base).__name__} does not use transformers' attention interface")
+    for name in candidates(base, trainer.args.device, trainer.args.bf16 or trainer.args.fp16):
+        found = _compare(trainer, name)
+        passed = torch.tensor([int(found.attention is not None)], device=trainer.args.device)
+        if int(trainer.accelerator.gather(passed).min()):
+            return found
+        if found.attention:
+            found = Packing(reason="packed and padded rows differ on another process", check=found.check)
+    return found
+
+
+def _base(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _obstacle(trainer: PaftTrainer) -> str | None:
+    """What speaks against packing before anything is computed."""
+    args, model = trainer.args, trainer.model
+    windows = [getattr(c, "sliding_window", None) for c in (model.config, model.config.get_text_config())]
+    used = getattr(model.config, "use_sliding_window", True)
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        return "under FSDP and DeepSpeed the two cannot be compared before the model is sharded"
+    if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
+        return "the adapter puts tokens of its own before each row"
+    if args.neftune_noise_alpha is not None:
+        return "NEFTune's noise depends on the length of the padded rows"
+    if "position_ids" not in trainer.accepted:
+        return f"{type(_base(model)).__name__} takes no position_ids"
+    if used and any(w is not None and w < args.max_length for w in windows):
+        return f"the model attends to {min(w for w in windows if w)} tokens, fewer than --max-length {args.max_length}"
+    return None
+
+
+def _compare(trainer: PaftTrainer, name: str) -> Packing:
+    """Losses and gradients of a few rows, packed and padded, with dropout off.
+
+    The tolerance is 1e-4 of the loss and of the gradient's norm. Lower precision is held to three times what
+    padding alone changes (the same rows together and one at a time), and to 0.1 at most.
+    """
+    items = _few_rows(trainer)
+    if not items:
+        return Packing(reason=f"none of the first {SAMPLED} rows fits")
+    padded = _figures(trainer, [pad(items, trainer.data_collator.pad_id)], None)
+    alone = _figures(trainer, [pad([item], trainer.data_collator.pad_id) for item in items], None)
+    try:
+        packed = _figures(trainer, [pack(items)], name)
+    except (PaftError, RuntimeError, ValueError, TypeError, KeyError, ImportError) as bad:
+        return Packing(reason=f"the model cannot run on packed rows: {(str(bad).splitlines() or [repr(bad)])[0]}")
+    noise, found = _differences(padded, alone), _differences(padded, packed)
+    tolerance = TOLERANCE if _full_precision(trainer) else max(TOLERANCE, min(3 * max(noise), 0.1))
+    check = {"loss": found[0], "gradient": found[1], "tolerance": tolerance}
+    if not all(map(math.isfinite, check.values())):
+        return Packing(reason="the losses or gradients of the first rows are not numbers")
+    if max(found) <= tolerance:
+        return Packing(name, check=check)
+    reason = f"packed and padded rows differ by {found[0]:.1e} in loss and {found[1]:.1e} in gradient"
+    return Packing(reason=f"{reason}, more than {tolerance:.1e}", check=check)
+
+
+def _full_precision(trainer: PaftTrainer) -> bool:
+    args, weights = trainer.args, {p.dtype for p in trainer.model.parameters()}
+    return weights == {torch.float32} and not (args.bf16 or args.fp16 or args.tf32)
+
+
+def _few_rows(trainer: PaftTrainer) -> list[Item]:
+    """Some of the first rows: the longest, the shortest, and others, as many as fit ``batch_tokens``."""
+    rows = list(islice(known_rows(trainer), SAMPLED))
+    items = [item for item in trainer.train_dataset.encode(rows) if item.encoding is not None]
+    items.sort(key=_tokens)
+    order = [items[0], items[-1], *items[len(items) // 2 :], *items] if items else []
+    kept: list[Item] = []
+    for item in order:
+        rest = trainer.args.batch_tokens - sum(_tokens(i) for i in kept)
+        if len(kept) < CHECKED and _tokens(item) <= rest:
+            kept.append(item)
+    return sorted(kept, key=lambda item: -_tokens(item))
+
+
+def _tokens(item: Item) -> int:
+    return len(item.encoding.input_ids) if item.encoding else 0
+
+
+Figures = tuple[torch.Tensor, list[torch.Tensor]]
+
+
+def _figures(trainer: PaftTrainer, micros: Sequence[dict[str, Any]], name: str | None) -> Figures:
+    """Each row's loss, and the gradients of their mean."""
+    model = trainer.model
+    trained = [p for p in model.parameters() if p.requires_grad]
+    was_training, rows = model.training, sum(len(micro["positions"]) for micro in micros)
+    losses = []
+    model.eval()
+    try:
+        for micro in micros:
+            with attention(model, name):
+                with trainer.accelerator.autocast():
+                    loss_ba = answer_losses(model, trainer._prepare_inputs(micro), trainer.accepted, attention=name)
+                (loss_ba.sum() / rows).backward()
+            losses.append(loss_ba.detach().sum(1))
+        return torch.cat(losses).float(), [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+    finally:
+        model.zero_grad(set_to_none=True)
+        model.train(was_training)
+
+
+def _differences(one: Figures, other: Figures) -> tuple[float, float]:
+    """Relative: the largest of a row's loss, to the mean loss; the gradient's, by norms."""
+    loss = (one[0] - other[0]).abs().max() / one[0].mean().clamp(min=1e-12)
+    apart = torch.stack([(a - b).float().norm() for a, b in zip(one[1], other[1], strict=True)]).norm()
+    size = torch.stack([a.float().norm() for a in one[1]]).norm()
+    return float(loss), float(apart / size.clamp(min=1e-12))
