@@ -33,12 +33,12 @@ class RoomLayer(DynamicLayer):
             room = new + (self._room if old == 0 else SPARE)
             grown = _buffer(key_states, room), _buffer(value_states, room)
             if old:
-                grown[0][:, :, :old], grown[1][:, :, :old] = self.keys, self.values
+                grown[0][:, :, :old], grown[1][:, :, :old] = self._both()
             self._buffers = grown
         keys, values = self._buffers
         keys[:, :, old:new], values[:, :, old:new] = key_states, value_states
         self.keys, self.values = keys[:, :, :new], values[:, :, :new]
-        return self.keys, self.values
+        return self._both()
 
     def reorder_cache(self, beam_idx: torch.Tensor) -> None:
         """Keep these rows, in this order."""
@@ -49,13 +49,18 @@ class RoomLayer(DynamicLayer):
     def picked(self, index: Tensor, places: int, room: int) -> RoomLayer:
         """A copy of these rows, cut to so many places, with room for ``room`` more."""
         copy = RoomLayer(room)
-        copy.lazy_initialization(self.keys, self.values)
+        copy.lazy_initialization(*self._both())
         copy._take(self, index, places, room)
         return copy
 
+    def _both(self) -> tuple[Tensor, Tensor]:
+        assert self.keys is not None
+        assert self.values is not None
+        return self.keys, self.values
+
     def _take(self, other: RoomLayer, index: Tensor, places: int, room: int) -> None:
         taken = []
-        for old in (other.keys, other.values):
+        for old in other._both():
             new = old.new_empty(len(index), old.shape[1], places + room, old.shape[3])
             torch.index_select(old[:, :, :places], 0, index, out=new[:, :, :places])
             taken.append(new)

@@ -113,7 +113,9 @@ class CandidateScorer(Scorer):
                 raise empty_prompt(pair)
         asked = Asked.of(tokens)
         more = [query.rest(self.forward.free_masks) for query in asked.queries]
-        walk = Walk(self.forward, [q.context for q in asked.queries], more, self.batch_tokens, self.max_rows)
+        walk = Walk(
+            self.forward, [np.asarray(q.context) for q in asked.queries], more, self.batch_tokens, self.max_rows
+        )
         batches = walk.batches()
         while (batch := self._run(partial(next, batches, None))) is not None:
             values = self._run(partial(self._values, asked.queries, batch))

@@ -154,9 +154,8 @@ class Encoder:
         reads = self._tokenize([row[0] for row in texts]).encodings if items else []
         cuts = [self._cut(read, len(p), row) for read, p, row in zip(reads, prompts, texts, strict=True)]
         rest = [text[cut.char :] for row, cut in zip(texts, cuts, strict=True) for text in row[1:]]
-        known = dict.fromkeys(rest)
-        if known:
-            known = dict(zip(known, self._tokenize(list(known)).encodings, strict=True))
+        distinct = list(dict.fromkeys(rest))
+        known = dict(zip(distinct, self._tokenize(distinct).encodings, strict=True)) if distinct else {}
         out: list[list[Parts] | None] = []
         for p, row, read, cut in zip(prompts, texts, reads, cuts, strict=True):
             prefix, ids = self._prefix(row[0]), read.ids

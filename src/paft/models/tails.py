@@ -24,7 +24,7 @@ def reads_locally(tokenizer: PreTrainedTokenizerBase) -> bool:
     So it is where the words are cut by one of a few known patterns and every word is read by itself. Texts that
     the normalizer would change, and chat templates, are the caller's to leave out.
     """
-    raw = tokenizer.backend_tokenizer  # type: ignore[attr-defined]
+    raw = tokenizer.backend_tokenizer
     if raw.pre_tokenizer is None or any(not t.special for t in tokenizer.added_tokens_decoder.values()):
         return False
     if raw.normalizer is not None and type(raw.normalizer).__name__ not in ("NFC", "NFD", "NFKC", "NFKD"):
@@ -64,7 +64,10 @@ def tail_starts(read: Read, boundary: int, text: str, prompt_chars: int) -> Iter
     for token in range(boundary - 1, 0, -1):
         if read.token_to_word(token) == read.token_to_word(token - 1):
             continue
-        start = read.token_to_chars(token - 1)[1]  # not where the token starts: some tokenizers leave its space out
+        before = read.token_to_chars(token - 1)
+        if before is None:
+            continue
+        start = before[1]  # not where the token starts: some tokenizers leave its space out
         rest = text[start:prompt_chars]
         if len(rest.lstrip()) >= MARGIN:
             yield token, start
