@@ -30,7 +30,7 @@ from paft.tasks.base import Task
 from paft.training import checkpoints
 from paft.training.batches import Collator, PlanBatches, PlanDataset
 from paft.training.callbacks import ProgressCallback, RunCallback
-from paft.training.config import PaftConfig
+from paft.training.config import MOST_EXAMPLES, PaftConfig
 from paft.training.lora import attach
 from paft.training.loss import accepted_inputs, answer_losses
 from paft.training.parity import choose_packing
@@ -83,7 +83,7 @@ class PaftTrainer(ResumableTrainer):
     ) -> None:
         self.job = settle_job(model, args, task, prompts, peft_config, schedule, eval_prompts)
         self.task, self.schedule = task, self.job.schedule
-        if len(self.job.examples) < self.job.available:
+        if args.max_examples == MOST_EXAMPLES and len(self.job.examples) < self.job.available:
             logger.warning("training on a sample of %d of %d examples", len(self.job.examples), self.job.available)
         frozen = peft_config is not None
         loaded, tokenizer = load_pair(model, processing_class, args, frozen, trust_remote_code)
