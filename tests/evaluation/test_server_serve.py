@@ -19,7 +19,7 @@ from paft.models import EMBEDDED, resolve_model
 from paft.prompts import PromptSet
 from paft.tasks import load_task
 
-CHAT = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
+CHAT = "{{ bos_token }}{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
 PROMPTS = PromptSet.from_texts(
     [
         "{text}\nWhich team is it for: account, return, money or post?\nAnswer:",
