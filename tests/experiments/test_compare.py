@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -195,6 +196,17 @@ def test_the_plan_tells_what_is_left_and_how_long(whole, model, tmp_path):
     assert set(left) == {"notes user-seed2", "notes top-accuracy-seed2", "notes paft-seed2"}
     took = [r.training["seconds"] for r in load_records(whole) if r.training]
     assert left["notes paft-seed2"] > 0.5 * np.median(took)
+
+
+def test_records_alone_are_gone_on_from(whole, model, tmp_path):
+    shutil.copytree(whole / "records", tmp_path / "records")
+    events: list[Event] = []
+    compare(make_grid(model, seeds=(0, 1, 2)), tmp_path, progress=False, watch=events.append)
+    assert [e.cell.name for e in events if e.kind == "start" and e.cell] == [
+        "user-seed2",
+        "top-accuracy-seed2",
+        "paft-seed2",
+    ]
 
 
 @pytest.mark.parametrize(

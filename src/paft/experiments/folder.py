@@ -39,7 +39,7 @@ class Folder:
         Raises:
             OutputError: it holds something else.
         """
-        if (self.root / ABOUT).is_file() or not self.root.exists():
+        if (self.root / ABOUT).is_file() or (self.root / "records").is_dir() or not self.root.exists():
             return
         strangers = sorted(p.name for p in self.root.iterdir()) if self.root.is_dir() else [self.root.name]
         if set(strangers) - {"report"}:
