@@ -100,7 +100,7 @@ def made_up(task: Task, count: int) -> list[Example]:
 def texts(task: Task, prompts: PromptSet) -> Iterator[str]:
     """What a tokenizer is trained on: the task's own rows and templates, and clean prose where it is at hand."""
     for example in task.examples("test"):
-        yield from (p.render(example.slots) for p in list(prompts)[:50])  # type: ignore[misc]
+        yield from (str(p.render(example.slots)) for p in list(prompts)[:50])
     data = shared_data()
     room = TEXT_BYTES
     for path in sorted((data / "corpus").rglob("*.txt")) if data is not None else ():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from paft.cli.options import option
 from paft.cli.quiet import hush_weights, say
-from paft.cli.shared import AdapterOptions, HardwareOptions, ModelOptions, ScoringOptions, TaskOptions
+from paft.cli.shared import AdapterOptions, HardwareOptions, ModelOptions, ScoringOptions, TaskOptions, answering
 from paft.cli.verb import SimpleVerb
 from paft.errors import InputError, OutputError
 from paft.files import write_jsonl
@@ -42,15 +42,7 @@ def run(options: Options) -> int:
         prompts,
         options.file,
         adapter=options.adapter,
-        scoring=options.scoring,
-        batch_tokens=options.batch_tokens,
-        max_length=options.max_length,
-        normalize=options.normalize,
-        dtype=options.dtype,
-        device=options.device,
-        chat=options.chat,
-        max_new_tokens=options.max_new_tokens,
-        trust_remote_code=options.trust_remote_code,
+        **answering(options),
     )
     rows = [prediction.to_row() for prediction in found]
     if options.output is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from paft.cli.options import option
 from paft.cli.quiet import console, hush_weights, say, say_err
-from paft.cli.shared import HardwareOptions, ModelOptions, ScoringOptions, TaskOptions
+from paft.cli.shared import HardwareOptions, ModelOptions, ScoringOptions, TaskOptions, answering
 from paft.cli.verb import SimpleVerb
 from paft.errors import InputError
 from paft.prompts import PromptSet, find_prompts
@@ -75,16 +75,8 @@ def run(options: Options) -> int:
         embeddings=options.embeddings,
         halving=options.halving,
         providers=options.providers,
-        scoring=options.scoring,
-        batch_tokens=options.batch_tokens,
-        max_length=options.max_length,
-        normalize=options.normalize,
-        dtype=options.dtype,
-        device=options.device,
-        chat=options.chat,
         on_long=options.on_long,
-        max_new_tokens=options.max_new_tokens,
-        trust_remote_code=options.trust_remote_code,
+        **answering(options),
         say=say_err,
     )
     console().print(ranking_table(made, prompts, options.show))

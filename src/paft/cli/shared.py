@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from paft.cli.options import option
 
@@ -64,3 +64,8 @@ class ChatOptions:
     chat: Literal["auto", "on", "off"] = option(
         "put prompts into the model's chat template; auto does so where it has one", "auto"
     )
+
+
+def answering(options: ScoringOptions) -> dict[str, Any]:
+    """How a verb's answers are read off its model, and where the model runs, as arguments of a call."""
+    return {f.name: getattr(options, f.name) for group in (ScoringOptions, HardwareOptions) for f in fields(group)}

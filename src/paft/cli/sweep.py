@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from paft.cli.options import option
 from paft.cli.quiet import console, hush_weights, say
-from paft.cli.shared import AdapterOptions, HardwareOptions, ModelOptions, ScoringOptions, TaskOptions
+from paft.cli.shared import AdapterOptions, HardwareOptions, ModelOptions, ScoringOptions, TaskOptions, answering
 from paft.cli.verb import SimpleVerb
 from paft.errors import GateError, InputError
 from paft.prompts import find_prompts
@@ -86,20 +86,12 @@ def run(options: Options) -> int:
         options.split,
         adapter=options.adapter,
         output=options.output,
-        scoring=options.scoring,
         limit=options.limit,
         top=options.top,
-        batch_tokens=options.batch_tokens,
-        max_length=options.max_length,
-        normalize=options.normalize,
-        dtype=options.dtype,
-        device=options.device,
-        chat=options.chat,
         allow_overlap=options.allow_overlap,
         on_long=options.on_long,
         seed=options.seed,
-        max_new_tokens=options.max_new_tokens,
-        trust_remote_code=options.trust_remote_code,
+        **answering(options),
         say=say,
     )
     console().print(extremes_table(result.per_prompt, {p.id: p.text for p in prompts}, options.show))

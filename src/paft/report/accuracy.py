@@ -12,7 +12,7 @@ from paft.experiments import paper
 from paft.experiments.records import UNSEEN, Record, same_cells
 from paft.experiments.summary import over_seeds
 from paft.report.comparison import Comparison
-from paft.report.sheet import NONE, Column, Row, Sheet, emphasised, percent, row
+from paft.report.sheet import NONE, Better, Column, Row, Sheet, emphasised, percent, row
 from paft.report.tables import number_cells, number_columns
 from paft.report.verdict import PAFT, compared, points, signed
 
@@ -75,8 +75,8 @@ def task_averages(comparison: Comparison, tasks: Sequence[str], name: str = "tab
     groups = {task: comparison.methods(task) for task in tasks}
     methods = list(dict.fromkeys(method for group in groups.values() for method in group))
     blocks = [*tasks, "average"]
-    better = {"mean": "more", "std": "less", "top": "more"}
-    columns = [Column("method"), *(Column(k, block, better[k]) for block in blocks for k in SHORT)]  # type: ignore[arg-type]
+    better: dict[str, Better] = {"mean": "more", "std": "less", "top": "more"}
+    columns = [Column("method"), *(Column(k, block, better[k]) for block in blocks for k in SHORT)]
     values = {method: _short_values(groups, method) for method in methods}
     rows = [row([method, *map(percent, v)]) for method, v in values.items()]
     rows = emphasised(columns, rows) + _improvement(columns, values, None) + _paper_wide(tasks)
