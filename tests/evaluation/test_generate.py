@@ -23,8 +23,8 @@ def alone(model, tokenizer, ids, end_ids, room, satisfied):
     return tokenizer.decode(made, skip_special_tokens=True), len(made)
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen3"])
-def test_rows_stop_for_themselves(family, tiny_model_dir, tiny_tokenizer):
+@pytest.mark.parametrize(("family", "run_tokens"), [("llama", 1000), ("llama", 40), ("qwen3", 40), ("mistral", 40)])
+def test_rows_stop_for_themselves(family, run_tokens, tiny_model_dir, tiny_tokenizer):
     model = AutoModelForCausalLM.from_pretrained(tiny_model_dir(family)).eval()
     prompts = [tiny_tokenizer(f"{'fox ' * (k % 5)}number {k}:")["input_ids"] for k in range(24)]
     newline = tiny_tokenizer("\n", add_special_tokens=False)["input_ids"][0]
@@ -35,7 +35,15 @@ def test_rows_stop_for_themselves(family, tiny_model_dir, tiny_tokenizer):
     def satisfied(text: str) -> bool:
         return len(text) % 2 == 0
 
-    made = greedy(Forward(model, 0), tiny_tokenizer, prompts, end_ids, 12, lambda row, text: satisfied(text))
+    made = greedy(
+        Forward(model, 0),
+        tiny_tokenizer,
+        prompts,
+        end_ids,
+        12,
+        lambda row, text: satisfied(text),
+        run_tokens=run_tokens,
+    )
     wanted = [alone(model, tiny_tokenizer, ids, end_ids, 12, satisfied) for ids in prompts]
     assert [(g.text, g.tokens) for g in made] == wanted
     lengths = {tokens for _, tokens in wanted}

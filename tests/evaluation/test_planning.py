@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from paft.evaluation.forward import Forward
 from paft.evaluation.planning import LEAST, PLACES, WORTH, parted, plan_starts
-from paft.evaluation.walking import Walk
+from paft.evaluation.walking import Walk, start_in_parts
 
 
 def ids(*rows):
@@ -97,20 +97,22 @@ def test_batches_hold_what_they_may(batch_tokens):
         assert len(batch) == 1 or len(batch) * (wide + max(behind[i] for i in batch)) <= max(PLACES, 2 * batch_tokens)
 
 
-@pytest.mark.parametrize("batch_tokens", [100, 400, 5000])
-def test_every_row_is_run_once_and_right(batch_tokens, tiny_model_dir):
+@pytest.mark.parametrize(("batch_tokens", "run_tokens"), [(100, 100), (400, 60), (5000, 300)])
+def test_every_row_is_run_once_and_right(batch_tokens, run_tokens, tiny_model_dir):
     model = AutoModelForCausalLM.from_pretrained(tiny_model_dir("llama")).eval()
     rows = random_rows(random.Random(1))
     forward = Forward(model, 0)
-    walk, seen = Walk(forward, rows, [0] * len(rows), batch_tokens, 1000), []
+    walk, seen = Walk(forward, rows, [2] * len(rows), batch_tokens, 1000, run_tokens), []
     assert len(walk.plan.starts) > 2
     assert any(s.parent >= 0 for s in walk.plan.starts)
-    for members, begins, after in walk.batches():
+    for members, begins, behind in walk.batches():
         rests = [rows[i][begin:] for i, begin in zip(members, begins, strict=True)]
-        logits_bv, _ = forward.start(rests, use_cache=False, after=after)
-        for i, logits_v in zip(members, logits_bv, strict=True):
+        logits_bv, state = start_in_parts(forward, rests, behind, run_tokens, room=2)
+        after_bv = forward.extend(state, [[7, 9]] * len(members))[1::2]
+        for i, *found in zip(members, logits_bv, after_bv, strict=True):
             with torch.no_grad():
-                wanted = model(input_ids=torch.tensor([rows[i].tolist()])).logits[0, -1]
-            assert torch.allclose(logits_v, wanted, atol=2e-4)
+                wanted_tv = model(input_ids=torch.tensor([[*rows[i].tolist(), 7, 9]])).logits[0]
+            assert torch.allclose(found[0], wanted_tv[-3], atol=2e-4)
+            assert torch.allclose(found[1], wanted_tv[-1], atol=2e-4)
         seen += members
     assert sorted(seen) == list(range(len(rows)))

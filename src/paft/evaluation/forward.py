@@ -58,6 +58,14 @@ class State:
         layers = [layer.picked(index, places, room) for layer in self.cache.layers]
         return State(mask_bt[:, :places], Cache(layers=layers))
 
+    @classmethod
+    def joined(cls, states: Sequence[State], room: int) -> State:
+        """The rows of all states in turn, with room for so many tokens more; only where ``Forward.free_masks``."""
+        places = max(state.mask_bt.shape[1] for state in states)
+        masks = [torch.nn.functional.pad(s.mask_bt, (0, places - s.mask_bt.shape[1])) for s in states]
+        layers = zip(*(state.cache.layers for state in states), strict=True)
+        return cls(torch.cat(masks), Cache(layers=[RoomLayer.joined(parts, places, room) for parts in layers]))
+
 
 class Forward:
     """Runs a causal language model on rows of token ids of different lengths.

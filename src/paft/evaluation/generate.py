@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
-from paft.evaluation.forward import Forward, Row, State
+from paft.evaluation.forward import Forward, Row
+from paft.evaluation.walking import Behind, start_in_parts
+
+NOTHING = Behind(None, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,8 @@ def greedy(
     end_ids: frozenset[int],
     max_new_tokens: int,
     satisfied: Callable[[int, str], bool],
-    after: State | None = None,
+    behind: Behind = NOTHING,
+    run_tokens: int = 1 << 30,
 ) -> list[Generated]:
     """The likeliest token after another, until an end token, a line that satisfies, or ``max_new_tokens``.
 
@@ -34,13 +38,13 @@ def greedy(
         end_ids: tokens that end a row.
         max_new_tokens: most tokens of a row.
         satisfied: ``(row, text)`` whether a text that has just got a line break needs no more.
-        after: what the prompts go on from, a row of it each.
+        behind: what the prompts go on from.
+        run_tokens: most tokens of prompts run at once.
     """
     out: list[list[int]] = [[] for _ in prompts]
     live = list(range(len(prompts)))  # which prompt each row of the state belongs to
     done: set[int] = set()
-    logits_bv, state = forward.start(prompts, use_cache=True, after=after, room=max_new_tokens)
-    assert state is not None  # it was asked for
+    logits_bv, state = start_in_parts(forward, prompts, behind, run_tokens, max_new_tokens)
     while True:
         for row, token in zip(live, logits_bv.argmax(dim=1).tolist(), strict=True):
             if row in done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -52,6 +53,23 @@ class RoomLayer(DynamicLayer):
         copy.lazy_initialization(*self._both())
         copy._take(self, index, places, room)
         return copy
+
+    @classmethod
+    def joined(cls, layers: Sequence[RoomLayer], places: int, room: int) -> RoomLayer:
+        """The rows of all layers in turn, of at most so many ``places``, with room for ``room`` more."""
+        both = [layer._both() for layer in layers]
+        like, rows = both[0][0], sum(len(keys) for keys, _ in both)
+        made = cls(room)
+        made.lazy_initialization(*both[0])
+        keys, values = (like.new_zeros(rows, like.shape[1], places + room, t.shape[3]) for t in both[0])
+        start = 0
+        for old_keys, old_values in both:
+            stop, width = start + len(old_keys), old_keys.shape[2]
+            keys[start:stop, :, :width], values[start:stop, :, :width] = old_keys, old_values
+            start = stop
+        made._buffers = keys, values
+        made.keys, made.values = keys[:, :, :places], values[:, :, :places]
+        return made
 
     def _both(self) -> tuple[Tensor, Tensor]:
         assert self.keys is not None

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from paft.errors import RunError
 from paft.evaluation.asked import Asked
 from paft.evaluation.cells import Cell
-from paft.evaluation.forward import Forward, State
+from paft.evaluation.forward import Forward
 from paft.evaluation.generate import Generated, greedy
 from paft.evaluation.likelihood import Query, log_likelihoods
 from paft.evaluation.options import Options
@@ -29,12 +29,13 @@ from paft.evaluation.pairs import (
     refuse_small,
 )
 from paft.evaluation.planning import Ids
-from paft.evaluation.walking import Batch, Walk
+from paft.evaluation.walking import Batch, Behind, Walk
 from paft.models import Encoder
 from paft.tasks.base import Example, Task
 
 CPU_TOKENS = 512  # small enough that what a layer hands to the next stays in the processor's cache
-CPU_DECODING_TOKENS = 2048  # every step of decoding reads all weights, so many rows are better
+CPU_RUN_TOKENS = 1024
+CPU_DECODING_TOKENS = 8192  # every step of decoding reads all weights, so many rows are better
 ACCELERATOR_TOKENS = 16384
 LOGITS = 1 << 27  # float32 logits after the contexts of one batch: 512 MB at most
 SPARE_TOKENS = 4  # beyond the longest answer: a line break, a bracket, the end token
@@ -62,6 +63,7 @@ class Scorer:
         self.encoder = Encoder(tokenizer, min(options.max_length, positions or options.max_length), options.chat)
         on_cpu = self.forward.device.type == "cpu"
         self.batch_tokens = options.batch_tokens or (self.cpu_tokens if on_cpu else ACCELERATOR_TOKENS)
+        self.run_tokens = min(self.batch_tokens, CPU_RUN_TOKENS) if on_cpu else self.batch_tokens
         self.limited = options.batch_tokens is not None  # a limit that was asked for is kept, or it is an error
         self.max_rows = max(1, LOGITS // self.forward.vocabulary)
 
@@ -125,7 +127,8 @@ class CandidateScorer(Scorer):
     def _values(self, queries: Sequence[Query], batch: Batch) -> list[list[float]]:
         members = [queries[i] for i in batch.members]
         rest = [Query(q.context[begin:], q.candidates) for q, begin in zip(members, batch.begins, strict=True)]
-        return log_likelihoods(self.forward, rest, batch.after)
+        room = max(len(query.context) + query.rest(True) for query in rest)
+        return log_likelihoods(self.forward, rest, batch.behind.take(room))
 
     def _cell(self, pair: Pair, tokens: Tokens, loglik: NDArray[np.float32]) -> Cell:
         if not np.isfinite(loglik).all():
@@ -195,21 +198,22 @@ class GenerateScorer(Scorer):
         if self.limited:
             refuse_small(pairs, [len(ids) + self.max_new_tokens for ids in prompts], self.batch_tokens)
         more = [self.max_new_tokens] * len(prompts)
-        batches = Walk(self.forward, prompts, more, self.batch_tokens, self.max_rows).batches()
+        batches = Walk(self.forward, prompts, more, self.batch_tokens, self.max_rows, self.run_tokens).batches()
         while (batch := self._run(partial(next, batches, None))) is not None:
             rows = [prompts[i][begin:] for i, begin in zip(batch.members, batch.begins, strict=True)]
             examples = [pairs[i].example for i in batch.members]
-            made = self._run(partial(self._greedy, rows, examples, batch.after))
+            made = self._run(partial(self._greedy, rows, examples, batch.behind))
             yield [self._cell(pairs[i], len(prompts[i]), text) for i, text in zip(batch.members, made, strict=True)]
 
     def _fits(self, ids: Ids) -> bool:
         return len(ids) + self.max_new_tokens <= self.encoder.max_length
 
-    def _greedy(self, rows: Sequence[Ids], examples: Sequence[Example], after: State | None) -> list[Generated]:
+    def _greedy(self, rows: Sequence[Ids], examples: Sequence[Example], behind: Behind) -> list[Generated]:
         def satisfied(row: int, text: str) -> bool:
             return self._complete(examples[row], text)
 
-        return greedy(self.forward, self.tokenizer, rows, self.end_ids, self.max_new_tokens, satisfied, after)
+        room = self.max_new_tokens
+        return greedy(self.forward, self.tokenizer, rows, self.end_ids, room, satisfied, behind, self.run_tokens)
 
     def _complete(self, example: Example, text: str) -> bool:
         """Whether the lines written so far hold the whole answer; a free answer that is not known has no last line."""
