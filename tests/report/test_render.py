@@ -5,13 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import re
+import subprocess
+from pathlib import Path
+from shutil import which
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from paft.report.render import comma_separated, latex, latex_text, markdown, split_to_fit, terminal
+from paft.report.render import (
+    LATEX_FIT,
+    LATEX_NEEDS,
+    comma_separated,
+    latex,
+    latex_text,
+    markdown,
+    split_to_fit,
+    terminal,
+)
 from paft.report.sheet import Cell, Column, Row, Sheet, emphasised, number, row, spread
 
 COLUMNS = [
@@ -79,6 +91,23 @@ def test_latex() -> None:
     assert_sound(text, 4)
 
 
+@pytest.mark.skipif(which("pdflatex") is None, reason="LaTeX is not installed")
+def test_latex_sets_it_and_it_fits(tmp_path: Path) -> None:
+    heads = [f"mean of {i}" for i in range(20)]
+    wide = Sheet(
+        "wide", "Wide", [Column("method"), *map(Column, heads)], [row(["p_a ft", "A long text " * 9, *("3" * 19)])]
+    )
+    (tmp_path / "narrow.tex").write_text(latex(sheet()), encoding="utf-8")
+    (tmp_path / "wide.tex").write_text(latex(wide), encoding="utf-8")
+    needs = LATEX_NEEDS.removeprefix("% needs ")
+    body = rf"\documentclass{{article}}{needs}\begin{{document}}\input{{narrow}}\input{{wide}}\end{{document}}"
+    (tmp_path / "all.tex").write_text(body, encoding="utf-8")
+    call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+
+
 def test_csv() -> None:
     rows = list(csv.reader(io.StringIO(comma_separated(sheet()))))
     assert rows[0] == ["method", "pets: mean", "pets: std", "plants: mean"]
@@ -144,7 +173,9 @@ def test_no_text_breaks_a_table(texts: list[str]) -> None:
 
 def assert_sound(text: str, columns: int) -> None:
     """Braces pair, no special character stands bare, and each line of the body has all its cells."""
-    bare = re.sub(r"\\[\\{}$&#%_]", lambda m: r"\\" if m[0] == r"\\" else "", text)
+    assert text.startswith(LATEX_NEEDS)
+    bare = text.removeprefix(LATEX_NEEDS).replace(LATEX_FIT, "{")
+    bare = re.sub(r"\\[\\{}$&#%_]", lambda m: r"\\" if m[0] == r"\\" else "", bare)
     assert bare.count("{") == bare.count("}")
     assert not re.search(r"[#%_~^]", bare)
     assert bare.count("$") % 2 == 0

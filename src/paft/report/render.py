@@ -20,7 +20,9 @@ LATEX = {
     "|": r"\textbar{}", "±": r"$\pm$", "×": r"$\times$", "≥": r"$\geq$", "−": r"$-$",
     "–": "--", "…": r"\dots{}", "⏎": r"$\hookleftarrow$",
 }  # fmt: skip
-WIDE = 9  # columns from which a LaTeX table is set small
+LATEX_NEEDS = r"% needs \usepackage{booktabs,graphicx}"
+LATEX_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+LONG = 30  # characters of a cell from which its column breaks lines in LaTeX
 GAP = 3  # columns of a terminal between two columns of a table
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 
@@ -84,11 +86,13 @@ def markdown(sheet: Sheet) -> str:
 
 
 def latex(sheet: Sheet) -> str:
-    """A ``table`` environment for booktabs, which needs ``\\usepackage{booktabs}``."""
+    """A ``table`` environment for the packages booktabs and graphicx, made smaller where it is wider than the text."""
     columns = sheet.columns
-    align = "".join("l" if place == 0 or c.left else "r" for place, c in enumerate(columns))
-    lines = [r"\begin{table}[t]", r"\centering", _size(columns), rf"\caption{{{_caption(sheet)}}}"]
-    lines += [rf"\label{{tab:{sheet.name}}}", rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
+    longest = [max(len(c.head), *(len(r.cells[i].text) for r in sheet.rows)) for i, c in enumerate(columns)]
+    plain = ["l" if place == 0 or c.left else "r" for place, c in enumerate(columns)]
+    align = "".join("p{24mm}" if size > LONG else end for size, end in zip(longest, plain, strict=True))
+    lines = [LATEX_NEEDS, r"\begin{table}[t]", r"\centering", r"\small", rf"\caption{{{_caption(sheet)}}}"]
+    lines += [rf"\label{{tab:{sheet.name}}}", LATEX_FIT, rf"\begin{{tabular}}{{{align}}}", r"\toprule"]
     if sheet.grouped:
         lines += _latex_groups(columns)
     lines += [" & ".join(latex_text(c.head) for c in columns) + r" \\", r"\midrule"]
@@ -96,7 +100,7 @@ def latex(sheet: Sheet) -> str:
         if i and each.kind != sheet.rows[i - 1].kind:
             lines.append(r"\midrule")
         lines.append(" & ".join(_latex_cell(c, each) for c in each.cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}"]) + "\n"
 
 
 def comma_separated(sheet: Sheet) -> str:
@@ -126,11 +130,6 @@ def _latex_groups(columns: Sequence[Column]) -> list[str]:
             rules.append(rf"\cmidrule(lr){{{place}-{place + count - 1}}}")
         place += count
     return [" & ".join(cells) + r" \\", " ".join(rules)]
-
-
-def _size(columns: Sequence[Column]) -> str:
-    """Type and gaps that a table of so many columns needs."""
-    return r"\small" if len(columns) <= WIDE else r"\scriptsize\setlength{\tabcolsep}{2pt}"
 
 
 def _caption(sheet: Sheet) -> str:
