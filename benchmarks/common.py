@@ -25,15 +25,31 @@ def shared_data() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-class Clock:
-    """Wall and processor seconds since it was made; the second leaves out what other programs took."""
+COUNTED = {"cpu": 1, "cuda": 0}  # which of a clock's seconds a comparison counts on a device
+KINDS = {"cpu": "processor seconds", "cuda": "wall seconds, the GPU's work done"}
 
-    def __init__(self) -> None:
+
+class Clock:
+    """Wall and processor seconds since it was made; the second leaves out what other programs took.
+
+    On a GPU its work is waited for, at the start and whenever the clock is read.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+        self._wait()
         self.wall, self.cpu = time.perf_counter(), time.process_time()
 
     def read(self) -> tuple[float, float]:
         """(wall, processor) seconds."""
+        self._wait()
         return time.perf_counter() - self.wall, time.process_time() - self.cpu
+
+    def _wait(self) -> None:
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
 
 
 class Side:
@@ -58,11 +74,23 @@ class Side:
         self.pipe.send("go")
         return self.receive()
 
+    def end(self) -> None:
+        """Stop its process and free what it holds."""
+        self.process.terminate()
+        self.process.join()
 
-def wait_for_turn(pipe: Connection) -> Clock:
+
+def wait_for_turn(pipe: Connection, device: str = "cpu") -> Clock:
     """In a side's process: wait for the turn, then start the clock."""
     pipe.recv()
-    return Clock()
+    return Clock(device)
+
+
+def gpu_bytes(device: str) -> int:
+    """The most GPU memory this process has held; 0 on a CPU."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() if device == "cuda" else 0
 
 
 def take_turns(sides: Sequence[Side], rounds: int) -> dict[str, list[Any]]:
@@ -86,18 +114,18 @@ def shown(values: Mapping[str, float], digits: int = 2) -> str:
     return f"{values['median']:.{digits}f} ({values['low']:.{digits}f}-{values['high']:.{digits}f})"
 
 
-def matmul_peak(dtype: str, seconds: float = 1.0) -> float:
-    """The most floating-point operations a second that this thread reached in square products (GFLOP/s)."""
+def matmul_peak(dtype: str, seconds: float = 1.0, device: str = "cpu") -> float:
+    """The most floating-point operations a second reached in square products (GFLOP/s); of one thread on a CPU."""
     import torch
 
     best = 0.0
-    for size in (512, 1024, 2048):
-        a, b = (torch.randn(size, size, dtype=getattr(torch, dtype)) for _ in range(2))
+    for size in (512, 1024, 2048) if device == "cpu" else (4096, 8192):
+        a, b = (torch.randn(size, size, dtype=getattr(torch, dtype), device=device) for _ in range(2))
         end = time.perf_counter() + seconds / 3
         while time.perf_counter() < end:
-            clock = Clock()
+            clock = Clock(device)
             a @ b
-            best = max(best, 2 * size**3 / clock.read()[1] / 1e9)
+            best = max(best, 2 * size**3 / clock.read()[COUNTED[device]] / 1e9)
     return best
 
 
@@ -111,9 +139,10 @@ def machine() -> dict[str, Any]:
         names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
     capability = torch.backends.cpu.get_cpu_capability()
-    found: dict[str, Any] = {"cpu": model, "cores": os.cpu_count(), "instructions": capability}
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    found: dict[str, Any] = {"gpu": gpu, "cpu": model, "cores": os.cpu_count(), "instructions": capability}
     found |= {"threads": torch.get_num_threads(), "python": platform.python_version()}
-    for package in ("torch", "transformers", "peft", "trl", "lm_eval"):
+    for package in ("torch", "transformers", "peft", "trl", "lm_eval", "flash_attn", "vllm"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -16,7 +16,7 @@ from common import Clock
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from numpy.typing import NDArray
-from sweep_workloads import Workload
+from sweep_workloads import Place, Workload
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from paft import SweepResult, sweep
@@ -46,6 +46,7 @@ class Bench:
     prompts: PromptSet
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
+    place: Place
 
     @property
     def examples(self) -> list[Example]:
@@ -58,7 +59,7 @@ class Bench:
 def run_paft(bench: Bench) -> tuple[tuple[float, float], SweepResult]:
     """``((wall, processor) seconds, result)`` of a whole sweep, cells and statistics on disk."""
     with tempfile.TemporaryDirectory() as folder:
-        clock = Clock()
+        clock = Clock(bench.place.device)
         result = sweep(
             (bench.model, bench.tokenizer),
             bench.task,
@@ -84,7 +85,11 @@ class Harness:
         logging.disable(logging.WARNING)
         self.bench = bench
         self.model = HFLM(
-            pretrained=bench.model, tokenizer=bench.tokenizer, batch_size=1, device="cpu", max_length=MAX_LENGTH
+            pretrained=bench.model,
+            tokenizer=bench.tokenizer,
+            batch_size=1,
+            device=bench.place.device,
+            max_length=MAX_LENGTH,
         )
         self.requests = [self._request(p, e) for p in bench.prompts for e in bench.examples]
 
@@ -102,7 +107,7 @@ class Harness:
         self.model.batch_size_per_gpu = batch_size
         cells = self.requests[::every]
         flat = [instance for cell in cells for instance in cell]
-        clock = Clock()
+        clock = Clock(self.bench.place.device)
         if self.bench.workload.scoring == "generate":
             answers: list[Any] = self.model.generate_until(flat, disable_tqdm=True)
         else:
@@ -110,11 +115,12 @@ class Harness:
         return clock.read(), answers
 
 
-def difference(bench: Bench, result: SweepResult, answers: list[Any]) -> dict[str, float]:
+def difference(bench: Bench, result: SweepResult, answers: list[Any], near: float = 1e-3) -> dict[str, float]:
     """How far both sides' answers are apart.
 
     Log-likelihoods are compared less the first candidate's, since the harness counts a line break at a prompt's end
-    as the answer's; predictions where the best two are no nearer than float32 tells; texts to their first line break.
+    as the answer's; predictions where the best two are not as near as ``near``, which the precision cannot tell
+    apart; texts to their first line break.
     """
     cells = [cell for row in result.cells_pn for cell in row]
     if bench.workload.scoring == "generate":
@@ -126,7 +132,7 @@ def difference(bench: Bench, result: SweepResult, answers: list[Any]) -> dict[st
         mine: NDArray[np.float64] = np.array(cell.loglik, dtype=np.float64)
         theirs = np.array([next(values) for _ in mine])
         worst = max(worst, float(np.abs((mine - mine[0]) - (theirs - theirs[0])).max()))
-        unlike += bool(theirs.max() - theirs[cell.prediction] > 1e-3)
+        unlike += bool(theirs.max() - theirs[cell.prediction] > near)
     return {"log-likelihoods": worst, "predictions": unlike / len(cells)}
 
 

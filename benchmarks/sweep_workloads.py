@@ -17,9 +17,31 @@ from paft.tasks import Example, Task, load_task
 
 SHAPE = {"hidden_size": 256, "intermediate_size": 768, "num_attention_heads": 4, "num_key_value_heads": 4}
 LAYERS = 6
+SHAPES: dict[str, dict[str, int]] = {
+    "small": SHAPE | {"num_hidden_layers": LAYERS},
+    "smoke": SHAPE | {"num_hidden_layers": 2},
+    "llama3-8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32}
+    | {"num_key_value_heads": 8, "num_hidden_layers": 32},
+}
+LLAMA3_VOCABULARY = 128256
 WORDS = "the red fox ran over a small hill and saw two old men who talked of rain while cups of tea went cold".split()
 LENGTHS = {"goal": 9, "sol1": 18, "sol2": 18, "sentence": 18, "option1": 1, "option2": 1, "article": 230, "ctx": 35}
 TEXT_BYTES = 3_000_000  # of the corpus that tokenizers are trained on
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which model the workloads are swept with, and where.
+
+    Attributes:
+        shape: one of ``SHAPES``; that of Llama 3 has its own vocabulary, not the workload's.
+        device: ``cpu`` or ``cuda``.
+        dtype: ``float32`` or ``bfloat16``.
+    """
+
+    shape: str = "small"
+    device: str = "cpu"
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -130,16 +152,18 @@ def make_tokenizer(rows: Iterable[str], vocabulary: int) -> PreTrainedTokenizerF
     return PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
 
 
-def make_model(workload: Workload, quick: bool) -> LlamaForCausalLM:
-    """A small Llama of random weights, large enough that answers differ."""
+def make_model(workload: Workload, place: Place) -> LlamaForCausalLM:
+    """A Llama of random weights, large enough that answers differ."""
     torch.manual_seed(0)
-    shape = SHAPE | {"num_hidden_layers": 2 if quick else LAYERS, "max_position_embeddings": 2048}
-    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    model = LlamaForCausalLM(LlamaConfig(**shape, **special, vocab_size=workload.vocabulary)).eval()
+    vocabulary = LLAMA3_VOCABULARY if place.shape == "llama3-8b" else workload.vocabulary
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "max_position_embeddings": 2048}
+    config = LlamaConfig(**SHAPES[place.shape], **special, vocab_size=vocabulary)
+    with torch.device(place.device):  # a large one never stands in float32, nor in the host's memory
+        model: LlamaForCausalLM = LlamaForCausalLM._from_config(config, dtype=getattr(torch, place.dtype)).eval()
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim == 2:
                 weight.mul_(3)
     model.generation_config.pad_token_id = 0
-    model.generation_config.eos_token_id = [2, *range(10, workload.vocabulary, 8)] if workload.ends else 2
+    model.generation_config.eos_token_id = [2, *range(10, vocabulary, 8)] if workload.ends else 2
     return model

@@ -8,10 +8,9 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-from common import shared_data, wait_for_turn
+from common import gpu_bytes, shared_data, wait_for_turn
 
 LORA = {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
 K, STEP, PACKED_TOKENS = 4, 16, 480
@@ -24,12 +23,17 @@ PEERS = {  # SFTConfig's fields; whether the head is the one TRL uses on CUDA
     ),
     "trl-packed": ({"packing": True, "max_length": PACKED_TOKENS, "per_device_train_batch_size": 3}, True),
 }
-OURS = {"paft": "on", "paft-padded": "off"}
+OURS = {  # PaftConfig's fields
+    "paft": {"packing": "on"},
+    "paft-padded": {"packing": "off"},
+    "paft-compiled": {"packing": "on", "torch_compile": True},
+    "paft-padded-compiled": {"packing": "off", "torch_compile": True},
+}
 
 
 @dataclass(frozen=True)
 class Job:
-    """One comparison: a model's shape, the precision, what is trained, and how much."""
+    """One comparison: a model's shape, the precision, what is trained, how much, and where (``cpu`` or ``cuda``)."""
 
     shape: str
     sizes: dict[str, int]
@@ -37,6 +41,7 @@ class Job:
     adapter: bool
     examples: int
     rounds: int
+    device: str = "cpu"
 
 
 class Replay:
@@ -83,8 +88,20 @@ def build_model(job: Job) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(**job.sizes, max_position_embeddings=1024, pad_token_id=0))
-    return model.to(torch.bfloat16) if job.dtype == "bfloat16" and job.adapter else model
+    config = LlamaConfig(**job.sizes, max_position_embeddings=1024, pad_token_id=0, attn_implementation=kernel(job))
+    if job.device == "cpu":
+        model = LlamaForCausalLM(config)
+        return model.to(torch.bfloat16) if job.dtype == "bfloat16" and job.adapter else model
+    with torch.device(job.device):  # a large one never stands in float32, nor in the host's memory
+        return LlamaForCausalLM._from_config(config, dtype=getattr(torch, job.dtype if job.adapter else "float32"))
+
+
+def kernel(job: Job) -> str:
+    """The attention of all sides: FlashAttention where it is installed, else torch's own."""
+    from transformers.utils import is_flash_attn_2_available
+
+    flash = job.device == "cuda" and job.dtype == "bfloat16" and is_flash_attn_2_available()
+    return "flash_attention_2" if flash else "sdpa"
 
 
 def measure(pipe: Connection, name: str, job: Job) -> None:
@@ -96,13 +113,14 @@ def measure(pipe: Connection, name: str, job: Job) -> None:
 
     warnings.filterwarnings("ignore")
     datasets.disable_progress_bars()
-    torch.set_num_threads(1)
+    if job.device == "cpu":
+        torch.set_num_threads(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     logging.set_verbosity_error()
     disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         trainer = build_ours(name, job, folder) if name in OURS else build_trl(name, job, folder)
-        trainer.add_callback(turns(pipe, trainer, Path(folder), name in OURS))
+        trainer.add_callback(turns(pipe, trainer, job, name in OURS))
         trainer.train()
 
 
@@ -113,7 +131,7 @@ def build_ours(name: str, job: Job, folder: str) -> Any:
     from paft.training import PaftConfig, PaftTrainer
 
     task, prompts = load_rows(job.examples)
-    args = PaftConfig(**shared_settings(job, folder), dtype=job.dtype, packing=OURS[name])
+    args = PaftConfig(**shared_settings(job, folder), dtype=job.dtype, **OURS[name])
     schedule = Replay(prompts.ids, [e.id for e in task.examples("train")])
     config = LoraConfig(**LORA) if job.adapter else None
     tokenizer = load_tokenizer("embedded")
@@ -129,7 +147,7 @@ def build_trl(name: str, job: Job, folder: str) -> Any:
     from paft.models import load_tokenizer
 
     options, on_cuda = PEERS[name]
-    if on_cuda:  # score the supervised positions alone, as TRL does where there is Triton
+    if on_cuda and job.device == "cpu":  # score the supervised positions alone, as TRL does where there is Triton
         trl.trainer.utils._use_triton = lambda device: True
     tokenizer = load_tokenizer("embedded")
     encodings = encode(*load_rows(job.examples), tokenizer)
@@ -143,12 +161,17 @@ def build_trl(name: str, job: Job, folder: str) -> Any:
 
 
 def shared_settings(job: Job, folder: str) -> dict[str, Any]:
-    plain: dict[str, Any] = {"output_dir": folder, "use_cpu": True, "disable_tqdm": True, "save_strategy": "no"}
+    plain: dict[str, Any] = {
+        "output_dir": folder,
+        "use_cpu": job.device == "cpu",
+        "disable_tqdm": True,
+        "save_strategy": "no",
+    }
     plain |= {"num_train_epochs": job.rounds + 1, "per_device_train_batch_size": STEP, "learning_rate": 1e-5}
     return plain | {"report_to": [], "logging_steps": 1000, "dataloader_num_workers": 0}
 
 
-def turns(pipe: Connection, trainer: Any, folder: Path, ours: bool) -> Any:
+def turns(pipe: Connection, trainer: Any, job: Job, ours: bool) -> Any:
     """The callback that makes a trainer show its gradients first and wait at each epoch for its turn."""
     from transformers import TrainerCallback
 
@@ -157,10 +180,10 @@ def turns(pipe: Connection, trainer: Any, folder: Path, ours: bool) -> Any:
             pipe.send(gradients(trainer, kwargs["train_dataloader"], ours))
 
         def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.clock = wait_for_turn(pipe)
+            self.clock = wait_for_turn(pipe, job.device)
 
         def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            pipe.send(self.clock.read())
+            pipe.send((*self.clock.read(), gpu_bytes(job.device)))
 
     return Turns()
 
@@ -173,17 +196,17 @@ def gradients(trainer: Any, loader: Any, ours: bool) -> dict[str, Any]:
     for index, (name, p) in enumerate(sorted(trained.items())):
         if "lora_" in name:  # the same on all sides; one half is zero at first, and then the other has no gradient
             with torch.no_grad():
-                p.normal_(0, 0.02, generator=torch.Generator().manual_seed(index))
+                p.copy_(torch.empty(p.shape).normal_(0, 0.02, generator=torch.Generator().manual_seed(index)))
     if ours:
         trainer.begin_epoch(0)
     batches = list(loader)
     labels = [b["answer_tokens"] if ours else int((b["labels"][:, 1:] != -100).sum()) for b in batches]
-    total = torch.tensor(sum(labels))
+    total = torch.tensor(sum(labels), device=trainer.args.device)
     loss = 0.0
     for batch in batches:
         if ours:
             trainer.get_batch_samples(iter([batch]), 1, trainer.args.device)
         loss += float(trainer.training_step(trainer.model_wrapped, batch, num_items_in_batch=total))
-    found = {name: p.grad.float().clone().numpy() for name, p in sorted(trained.items())}
+    found = {name: p.grad.float().cpu().clone().numpy() for name, p in sorted(trained.items())}
     trainer.model.zero_grad(set_to_none=True)
     return {"loss": loss, "answer_tokens": int(total), "gradients": found}

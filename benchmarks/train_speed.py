@@ -1,8 +1,9 @@
-"""Training speed side by side: paft's packed and padded rows against TRL's SFTTrainer, on one CPU thread.
+"""Training speed side by side: paft's packed and padded rows against TRL's SFTTrainer, on one CPU thread or one GPU.
 
 Each side trains for whole epochs over the same tokenised rows in a process of its own, one after the other in
-short rounds. Before that each shows the loss and the gradient of an epoch; where those differ no ratio is
-printed. Needs ``pip install 'paft[bench]'``. Run: ``OMP_NUM_THREADS=1 python benchmarks/train_speed.py``.
+short rounds; on a GPU, where only one model may fit, a side's process is started anew for each round. Before that
+each shows the loss and the gradient of an epoch; where those differ no ratio is printed. Needs
+``pip install 'paft[bench]'``. Run: ``OMP_NUM_THREADS=1 python benchmarks/train_speed.py``.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from common import RESULTS, Side, machine, matmul_peak, shown, spread, table, take_turns, write_results
+import torch
+from common import COUNTED, KINDS, RESULTS, Side, machine, matmul_peak, shown, spread, table, take_turns, write_results
 from train_sides import OURS, PEERS, STEP, Job, build_model, encode, load_rows, measure
 
 NARROW = {"hidden_size": 256, "intermediate_size": 768, "num_attention_heads": 4, "num_key_value_heads": 4}
@@ -24,6 +27,8 @@ SHAPES = {
     "toy": NARROW | {"num_hidden_layers": 6, "vocab_size": 32000},
     "head-light": NARROW | {"num_hidden_layers": 12, "vocab_size": 4096},
     "smoke": NARROW | {"num_hidden_layers": 1, "vocab_size": 4096},  # whether the script runs
+    "llama3-8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32}
+    | {"num_key_value_heads": 8, "num_hidden_layers": 32, "vocab_size": 128256},
 }
 TOLERANCE = {"float32": (1e-5, 1e-4), "bfloat16": (2e-2, 5e-2)}  # of the loss and of the gradient's norm
 NAMES = {
@@ -33,39 +38,65 @@ NAMES = {
     "trl-packed": "TRL, head as on CUDA, packed",
     "paft-padded": "paft, padded rows",
     "paft": "paft, packed rows",
+    "paft-compiled": "paft, packed rows, compiled",
+    "paft-padded-compiled": "paft, padded rows, compiled",
 }
 
 
 def compare(job: Job, names: Sequence[str]) -> dict[str, Any]:
     """Parity and times of the sides for one job."""
-    peak = matmul_peak(job.dtype)
-    sides = [Side(name, measure, job) for name in names]
-    shown_first = {side.name: side.receive() for side in sides}
+    peak = matmul_peak(job.dtype, device=job.device)
+    shown_first, taken = (side_by_side if job.device == "cpu" else one_at_a_time)(job, names)
     parity = {name: differences(shown_first["paft-padded"], found) for name, found in shown_first.items()}
-    times = {name: found[1:] for name, found in take_turns(sides, job.rounds + 1).items()}
+    times = {name: found[1:] for name, found in taken.items()}
     floor = floor_flops(job)
-    cpu = {name: [seconds[1] for seconds in found] for name, found in times.items()}
+    counted = {name: [one[COUNTED[job.device]] for one in found] for name, found in times.items()}
     found: dict[str, Any] = {"job": vars(job) | {"step": STEP}, "peak_gflops": peak, "floor_gflop": floor / 1e9}
     found["sides"] = {name: side_figures(job, name, times[name], parity[name], floor / 1e9 / peak) for name in times}
     for name in times:
         if name != "paft" and found["sides"][name]["same"] and found["sides"]["paft"]["same"]:
-            ratios = [theirs / ours for theirs, ours in zip(cpu[name], cpu["paft"], strict=True)]
+            ratios = [theirs / ours for theirs, ours in zip(counted[name], counted["paft"], strict=True)]
             found["sides"][name]["ratio"] = spread(ratios)
     return found
 
 
+Times = dict[str, list[tuple[float, float, int]]]
+
+
+def side_by_side(job: Job, names: Sequence[str]) -> tuple[dict[str, Any], Times]:
+    """What each side shows first, and its times: the first round warms up. All processes stand at the same time."""
+    sides = [Side(name, measure, job) for name in names]
+    return {side.name: side.receive() for side in sides}, take_turns(sides, job.rounds + 1)
+
+
+def one_at_a_time(job: Job, names: Sequence[str]) -> tuple[dict[str, Any], Times]:
+    """The same with one process at a time: each warms up for an epoch, and the next epoch is its round."""
+    shown_first: dict[str, Any] = {}
+    times: Times = {name: [] for name in names}
+    for number in range(job.rounds):
+        for name in [*names[number % len(names) :], *names[: number % len(names)]]:
+            side = Side(name, measure, replace(job, rounds=1))
+            shown_first[name] = side.receive()
+            warm = side.turn()
+            times[name] += [warm, side.turn()] if not times[name] else [side.turn()]
+            side.end()
+    return shown_first, times
+
+
 def side_figures(
-    job: Job, name: str, times: Sequence[tuple[float, float]], parity: Mapping[str, float], floor_seconds: float
+    job: Job, name: str, times: Sequence[tuple[float, float, int]], parity: Mapping[str, float], floor_seconds: float
 ) -> dict[str, Any]:
     limits = TOLERANCE[job.dtype]
-    cpu = spread(seconds[1] for seconds in times)
+    counted = spread(seconds[COUNTED[job.device]] for seconds in times)
     return {
         "parity": dict(parity),
         "same": parity["loss"] <= limits[0] and parity["gradient"] <= limits[1],
         "wall_seconds": spread(seconds[0] for seconds in times),
-        "cpu_seconds": cpu,
-        "examples_per_second": job.examples / cpu["median"],
-        "share_of_peak": floor_seconds / cpu["median"],
+        "cpu_seconds": spread(seconds[1] for seconds in times),
+        "seconds": counted,
+        "gpu_gigabytes": max(seconds[2] for seconds in times) / 1e9,
+        "examples_per_second": job.examples / counted["median"],
+        "share_of_peak": floor_seconds / counted["median"],
     }
 
 
@@ -88,7 +119,8 @@ def floor_flops(job: Job) -> float:
     from paft.models import load_tokenizer
 
     encodings = encode(*load_rows(job.examples), load_tokenizer("embedded"))
-    model = build_model(job)
+    with torch.device("meta"):
+        model = build_model(replace(job, device="cpu"))
     layers = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name)
     head = job.sizes["vocab_size"] * job.sizes["hidden_size"]
     forward = 0.0
@@ -101,12 +133,15 @@ def floor_flops(job: Job) -> float:
 
 def describe(results: Mapping[str, Any]) -> str:
     """The Markdown page."""
-    m = results["machine"]
+    m, kind = results["machine"], KINDS[results["device"]]
+    where = f"{m['cpu']}, {m['cores']} cores ({m['instructions']}), {m['threads']} thread"
+    if results["device"] == "cuda":
+        where = f"{m['gpu']}; FlashAttention {m['flash_attn'] or 'not installed'}"
     parts = [
         "# Training speed\n",
-        f"{m['cpu']}, {m['cores']} cores ({m['instructions']}), {m['threads']} thread; torch {m['torch']}, "
-        f"transformers {m['transformers']}, peft {m['peft']}, trl {m['trl']}. {results['data']}\n",
-        "Processor seconds of one epoch: median (lowest-highest) over the rounds. A ratio is a side's seconds over "
+        f"{where}; torch {m['torch']}, transformers {m['transformers']}, peft {m['peft']}, trl {m['trl']}. "
+        f"{results['data']}\n",
+        f"{kind.capitalize()} of one epoch: median (lowest-highest) over the rounds. A ratio is a side's seconds over "
         "those of paft's packed rows in the same round. Parity: relative difference of the loss and of the gradient "
         "of an epoch to paft's padded rows. Share of peak: operations that no side can do without, at the speed of "
         "the fastest matrix product, over the seconds taken.\n",
@@ -120,16 +155,19 @@ def describe(results: Mapping[str, Any]) -> str:
             f"{job['step']} a step; {found['peak_gflops']:.0f} GFLOP/s at best, {found['floor_gflop']:.0f} GFLOP an "
             "epoch at least.\n"
         )
-        parts.append(table(("side", "seconds", "ratio", "share of peak", "loss", "gradient"), lines(found["sides"])))
+        head = ("side", "seconds", "ratio", "share of peak", "loss", "gradient")
+        memory = ("GPU memory",) if results["device"] == "cuda" else ()
+        parts.append(table((*head, *memory), lines(found["sides"], bool(memory))))
     return "\n".join(parts)
 
 
-def lines(sides: Mapping[str, Any]) -> list[list[str]]:
+def lines(sides: Mapping[str, Any], memory: bool) -> list[list[str]]:
     out = []
     for name, found in sides.items():
         ratio = shown(found["ratio"]) if "ratio" in found else "1" if name == "paft" else "not the same figures"
-        row = [NAMES[name], shown(found["cpu_seconds"]), ratio, f"{found['share_of_peak']:.0%}"]
-        out.append([*row, f"{found['parity']['loss']:.0e}", f"{found['parity']['gradient']:.0e}"])
+        row = [NAMES[name], shown(found["seconds"]), ratio, f"{found['share_of_peak']:.0%}"]
+        row += [f"{found['parity']['loss']:.0e}", f"{found['parity']['gradient']:.0e}"]
+        out.append([*row, f"{found['gpu_gigabytes']:.1f} GB"] if memory else row)
     return out
 
 
@@ -138,20 +176,27 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", default=["toy", "head-light"], choices=list(SHAPES))
     parser.add_argument("--dtypes", nargs="+", default=list(TOLERANCE), choices=list(TOLERANCE))
     parser.add_argument("--train", nargs="+", default=["lora"], choices=["lora", "full"])
-    parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--device", default="cpu", choices=list(COUNTED))
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--compiled", action="store_true", help="paft with torch.compile as well")
     parser.add_argument("--examples", type=int, default=128, help="rows of an epoch, which is a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of train_speed.json and train_speed.md")
+    parser.add_argument("--name", default="train_speed", help="of the two files of results")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="their folder")
     options = parser.parse_args()
+    ours = [name for name, settings in OURS.items() if options.compiled or "torch_compile" not in settings]
     _, prompts = load_rows(options.examples)
     data = f"PIQA rows under {len(prompts)} templates, K = 4, with one end token each."
-    results: dict[str, Any] = {"format_version": 1, "machine": machine(), "data": data, "comparisons": []}
+    results: dict[str, Any] = {"format_version": 1, "machine": machine(), "device": options.device, "data": data}
+    results["comparisons"] = []
     for train in options.train:
         for shape in options.shapes:
             for dtype in options.dtypes:
-                job = Job(shape, SHAPES[shape], dtype, train == "lora", options.examples, options.rounds)
-                results["comparisons"].append(compare(job, [*options.peers, *OURS]))
-                write_results("train_speed", results, describe(results), options.output)
+                job = Job(
+                    shape, SHAPES[shape], dtype, train == "lora", options.examples, options.rounds, options.device
+                )
+                results["comparisons"].append(compare(job, [*options.peers, *ours]))
+                write_results(options.name, results, describe(results), options.output)
                 print(describe(results | {"comparisons": results["comparisons"][-1:]}), flush=True)
 
 

@@ -22,14 +22,8 @@ def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
         DataError: bytes that are not of ``encoding``; names the line and the byte.
     """
     path = Path(path)
-    try:
+    with _readable(path):
         raw = path.read_bytes()
-    except FileNotFoundError:
-        raise MissingFileError(f"no such file: {path}") from None
-    except IsADirectoryError:
-        raise MissingFileError(f"{path} is a folder; expected a file") from None
-    except PermissionError:
-        raise MissingFileError(f"no permission to read {path}") from None
     try:
         text = raw.decode(encoding)
     except LookupError:
@@ -45,13 +39,50 @@ def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """The errors of a file that cannot be opened, as ours."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise MissingFileError(f"no such file: {path}") from None
+    except IsADirectoryError:
+        raise MissingFileError(f"{path} is a folder; expected a file") from None
+    except PermissionError:
+        raise MissingFileError(f"no permission to read {path}") from None
+
+
+def read_lines(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[str]:
+    """The lines of ``read_text``, each with its ``\\n``, read as they are asked for.
+
+    Raises:
+        MissingFileError, DataError: as ``read_text``; bytes that do not fit when they are met.
+    """
+    path = Path(path)
+    try:
+        with _readable(path):
+            lines = path.open(encoding=encoding)
+    except LookupError:
+        read_text(path, encoding)  # says what is wrong with the encoding
+        raise
+    with lines:
+        try:
+            first = next(lines, "").removeprefix("\ufeff")
+            if first:
+                yield first
+            yield from lines
+        except UnicodeDecodeError:
+            read_text(path, encoding)  # names the line and the byte
+            raise
+
+
 def read_jsonl(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[tuple[int, dict[str, Any]]]:
     """``(line number, object)`` for every line of a JSON-lines file that is not blank."""
-    for number, line in enumerate(read_text(path, encoding).split("\n"), start=1):
+    for number, line in enumerate(read_lines(path, encoding), start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line.removesuffix("\n"))
         except ValueError as bad:
             raise DataError(f"{path}, line {number}: expected one JSON object per line; {bad}") from None
         if not isinstance(row, dict):

@@ -62,6 +62,7 @@ def test_training_is_unchanged(attach, tiny_model_dir, tmp_path, prompts):
     assert [row["sweep_mean"] for row in logged] == means
     assert [row["step"] for row in logged] == [2, 4, 6, 8, 10, 12]
     assert {"sweep_std", "sweep_min", "sweep_top"} <= set(logged[0])
+    assert [row["step"] for row in watched.state.log_history if "loss" in row] == list(range(1, 13))
 
 
 def test_the_live_model_is_swept_each_epoch(tiny_model_dir, tmp_path, prompts):

@@ -149,9 +149,42 @@ MOMENTS = {
 
 
 def train_share(rank: int, port: int, model: Path, output: Path, changes: dict[str, Any]) -> None:
+    take_place(rank, port)
+    train_here(model, output, changes)
+
+
+def take_place(rank: int, port: int) -> None:
+    """Be one of two processes, as a launcher would start it."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+
+def train_sharded(rank: int, port: int, model: Path, output: Path, changes: dict[str, Any]) -> None:
+    """A share of a run under FSDP 2, as ``accelerate launch`` would set it up."""
+    take_place(rank, port)
+    shard_on_cpu()
+    os.environ |= {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT"}
+    os.environ |= {"FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP", "FSDP_RESHARD_AFTER_FORWARD": "true"}
+    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
     train_here(model, output, changes)
+
+
+def shard_on_cpu() -> None:
+    """Let accelerate believe in GPUs: it starts FSDP only where it sees some, though torch shards on a CPU too."""
+    import torch
+    from accelerate.state import PartialState
+    from accelerate.utils import DistributedType
+
+    def backend(self: Any, *args: Any, **kwargs: Any) -> tuple[str, DistributedType]:
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo")
+        return "gloo", DistributedType.MULTI_GPU
+
+    def set_device(self: Any) -> None:
+        self.device = torch.device("cpu")
+
+    PartialState._prepare_backend = backend
+    PartialState.set_device = set_device
 
 
 def train_here(model: Path, output: Path, changes: dict[str, Any]) -> None:
@@ -178,3 +211,47 @@ def train_here(model: Path, output: Path, changes: dict[str, Any]) -> None:
     }
     task = make_task(train=25, validation=3)
     train(model=model, task=task, prompts=PromptSet.from_texts(TEMPLATES), output=output, **(options | changes))
+
+
+def keep_gradients(rank: int, port: int | None, model: Path, output: Path, changes: dict[str, Any]) -> None:
+    """Train, and keep the gradient of every step, as the optimiser gets it, beside the run."""
+    import torch
+    from transformers import TrainerCallback
+
+    class Keep(TrainerCallback):
+        def on_pre_optimizer_step(self, args, state, control, **kwargs) -> None:
+            found = {name: weight.grad for name, weight in kwargs["model"].named_parameters()}
+            if rank == 0:
+                torch.save(found, output.with_name(f"{output.name}-{state.global_step}.pt"))
+
+    if port is not None:
+        take_place(rank, port)
+    train_here(model, output, changes | {"callbacks": [Keep()]})
+
+
+def fail_in_one(rank: int, port: int, how: str, model: Path, output: Path, changes: dict[str, Any]) -> None:
+    """Train while process 1 meets an error; what this process says of it is left beside the run."""
+    from paft.errors import EncodingError, PaftError
+    from paft.training import PaftTrainer, trainer
+    from paft.training.steps import StepTrainer
+
+    take_place(rank, port)
+    if rank == 1 and how == "row":
+        settled = trainer.PlanDataset.__getitems__
+
+        def refuse(self: Any, rows: Any) -> Any:
+            return EncodingError("a row of process 1") if rows else settled(self, rows)
+
+        trainer.PlanDataset.__getitems__ = refuse
+    if rank == 1 and how == "loss":
+        plain = StepTrainer.compute_loss
+        PaftTrainer.compute_loss = lambda *args, **kwargs: plain(*args, **kwargs) * float("nan")
+    if rank == 0 and how == "folder":
+        output.mkdir()
+        (output / "config.yaml").write_text("method: other\n")
+    if rank == 1 and how == "seed":
+        changes = changes | {"seed": 5}
+    try:
+        train_here(model, output, changes)
+    except PaftError as bad:
+        output.with_name(f"said-{rank}").write_text(f"{type(bad).__name__}: {bad}")

@@ -98,7 +98,7 @@ def test_a_run_packs_by_itself_and_keeps_the_proof(tiny_model_dir, tmp_path, pro
     assert 0 <= found["check"]["loss"] < 1e-5
     assert 0 <= found["check"]["gradient"] < 1e-5
     assert found["check"]["tolerance"] == 1e-4
-    rows = trainer.train_dataset.encode(trainer.batches._rows[:4])
+    rows = trainer.train_dataset.encode(trainer.batches.rows(0, 4))
     assert trainer.tokens == sum(len(item.encoding.input_ids) for item in rows)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from paft.cli.several import one_voice, refuse_launched
 from paft.errors import InputError, PaftError
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def _dispatch(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in rest):
         print(verb.help(), end="")
         return 0
+    refuse_launched(verb.name)
     return verb.run(rest)
 
 
@@ -138,7 +140,9 @@ def _complain(message: str, code: int) -> int:
         traceback.print_exc()
     try:
         sys.stdout.flush()
-        print(f"error: {message}", file=sys.stderr, flush=True)
+        with one_voice() as mine:
+            if mine:
+                print(f"error: {message}", file=sys.stderr, flush=True)
     except OSError:  # nobody is left to read it
         return code
     return code

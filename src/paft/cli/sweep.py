@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from paft.cli.options import option
 from paft.cli.quiet import console, hush_weights, say
+from paft.cli.several import leads, together
 from paft.cli.shared import AdapterOptions, HardwareOptions, ModelOptions, ScoringOptions, TaskOptions, answering
+from paft.cli.sweep_vllm import VllmOptions, read_object, vllm_model
 from paft.cli.verb import SimpleVerb
 from paft.errors import GateError, InputError
 from paft.prompts import find_prompts
@@ -19,15 +20,17 @@ from paft.prompts.generation.providers import Price
 from paft.tasks import load_task
 
 if TYPE_CHECKING:
-    from paft.evaluation import ServerModel
+    from paft.evaluation import ServerModel, VllmModel
 
 
 @dataclass(kw_only=True)
 class ServerOptions:
     """A model behind a server."""
 
-    backend: Literal["local", "server"] = option(
-        "where the model is: local runs it here, server asks --base-url, which is OpenAI-compatible", "local"
+    backend: Literal["local", "vllm", "server"] = option(
+        "where the model is: local runs it here, vllm too but with vLLM on GPUs, server asks --base-url, which is "
+        "OpenAI-compatible",
+        "local",
     )
     base_url: str | None = option("server: its address, such as http://localhost:8000/v1", None, metavar="URL")
     api: Literal["auto", "completions", "chat"] = option(
@@ -49,7 +52,7 @@ class ServerOptions:
 
 
 @dataclass(kw_only=True)
-class Options(ModelOptions, AdapterOptions, TaskOptions, ScoringOptions, HardwareOptions, ServerOptions):
+class Options(ModelOptions, AdapterOptions, TaskOptions, ScoringOptions, HardwareOptions, VllmOptions, ServerOptions):
     """Flags of ``paft sweep``."""
 
     split: Literal["train", "validation", "test"] = option("which rows", "test")
@@ -59,17 +62,27 @@ class Options(ModelOptions, AdapterOptions, TaskOptions, ScoringOptions, Hardwar
     top: float | None = option("accuracy from which a prompt counts as a top prompt; by default the task's", None)
     on_long: Literal["error", "drop"] = option("what to do with an example that is too long under some prompt", "error")
     allow_overlap: bool = option("measure also with prompts that the run was trained on", False)
+    quick: bool | float = option(
+        "estimate mean and spread from a part of the cells, with 95% intervals: alone, a tenth and at least 20 answers "
+        "a prompt; or a share such as 0.2, or a number of cells",
+        False,
+        metavar="SHARE",
+    )
     fail_under_min: float | None = option(
         "exit with 1 if the worst prompt's accuracy is below this, such as 0.7", None, metavar="X"
     )
     show: int = option("how many of the best and of the worst prompts to list", 5)
-    seed: int = option("of the interval's bootstrap draws; the answers involve no chance", 0)
+    seed: int = option("of the interval's bootstrap draws and of --quick's choice; the answers involve no chance", 0)
 
 
 def run(options: Options) -> int:
     for flag, value in (("--top", options.top), ("--fail-under-min", options.fail_under_min)):
         if value is not None and not 0 <= value <= 1:
             raise InputError(f"{flag} is an accuracy, a fraction from 0 to 1 such as 0.85; found {value:g}")
+    if options.quick is not False and options.fail_under_min is not None:
+        raise InputError(
+            "--fail-under-min needs the accuracy of every prompt, which --quick does not give; leave one out"
+        )
     if options.show < 1:
         raise InputError(f"--show must be at least 1, found {options.show}")
     task = load_task(options.task, options.data)
@@ -93,24 +106,33 @@ def run(options: Options) -> int:
         seed=options.seed,
         **answering(options),
         say=say,
+        quick=options.quick,
     )
-    console().print(extremes_table(result.per_prompt, {p.id: p.text for p in prompts}, options.show))
-    for line in sweep_lines(result.summary):
-        say(line)
-    say(f"{options.output}: summary.json and every answer in cells/ ({result.summary['seconds']:.1f} s)")
+    whole = "quick" not in result.summary
+    if leads() and whole:
+        console().print(extremes_table(result.per_prompt, {p.id: p.text for p in prompts}, options.show))
+    if leads():
+        for line in sweep_lines(result.summary):
+            say(line)
+        say(f"{options.output}: summary.json and every answer in cells/ ({result.summary['seconds']:.1f} s)")
     if options.backend == "server":
         say(spent_line(result.summary))
-    gate(result.min, result.worst[0], options.fail_under_min)
+    if whole:
+        gate(result.min, result.worst[0], options.fail_under_min)
     return 0
 
 
-def measured_model(options: Options) -> str | ServerModel:
-    """What ``sweep`` takes as the model: its name, or the server that has it."""
+def measured_model(options: Options) -> str | ServerModel | VllmModel:
+    """What ``sweep`` takes as the model: its name, or what runs it."""
+    for backend, group in (("server", ServerOptions), ("vllm", VllmOptions)):
+        for field in dataclasses.fields(group):
+            given = field.name != "backend" and getattr(options, field.name) != field.default
+            if given and options.backend != backend:
+                raise InputError(f"--{field.name.replace('_', '-')} goes with --backend {backend}")
     if options.backend == "local":
-        for field in dataclasses.fields(ServerOptions):
-            if getattr(options, field.name) != field.default:
-                raise InputError(f"--{field.name.replace('_', '-')} goes with --backend server")
         return options.model
+    if options.backend == "vllm":
+        return vllm_model(options.model, options)
     if options.base_url is None:
         raise InputError("--backend server needs --base-url, such as http://localhost:8000/v1")
 
@@ -126,7 +148,7 @@ def measured_model(options: Options) -> str | ServerModel:
         max_cost=options.max_cost,
         requests_per_minute=options.requests_per_minute,
         timeout=options.timeout,
-        extra_body=read_body(options.extra_body),
+        extra_body=read_object("--extra-body", options.extra_body, '{"seed": 1}'),
     )
 
 
@@ -146,17 +168,6 @@ def read_price(text: str | None) -> Price | None:
     return Price(prompt, completion)
 
 
-def read_body(text: str | None) -> dict[str, Any]:
-    """A JSON object."""
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise InputError(f"--extra-body: expected a JSON object such as '{{\"seed\": 1}}', found {text!r}")
-    return value
-
-
 def spent_line(summary: Mapping[str, Any]) -> str:
     """What a server was asked for."""
     tokens = summary["tokens"]
@@ -174,7 +185,14 @@ def gate(lowest: float, prompt_id: str, asked: float | None) -> None:
         raise GateError(f"the worst prompt, {prompt_id}, has accuracy {lowest:.4g}, below --fail-under-min {asked:g}")
 
 
-VERB = SimpleVerb(
+class SweepVerb(SimpleVerb):
+    """A verb that may be started as several processes, which share the work."""
+
+    def run(self, argv: Sequence[str]) -> int:
+        return together(lambda: super(SweepVerb, self).run(argv))
+
+
+VERB = SweepVerb(
     name="sweep",
     summary="Measure a model over many prompts: mean, spread, worst prompt; every answer is kept.",
     example=(

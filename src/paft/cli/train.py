@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from paft.cli.help import verb_help
 from paft.cli.options import Option, option, options_of
 from paft.cli.parser import Group, Parser
 from paft.cli.quiet import hush_weights, say
+from paft.cli.several import leads, together
 from paft.cli.shared import ModelOptions, TaskOptions
 from paft.errors import InputError, PaftError
 from paft.tasks import Task, load_task
@@ -78,6 +78,9 @@ class TrainVerb:
         return verb_help(NAME, SUMMARY, EXAMPLE, _groups())
 
     def run(self, argv: Sequence[str]) -> int:
+        return together(lambda: self._run(argv))
+
+    def _run(self, argv: Sequence[str]) -> int:
         values = Parser(NAME, _groups()).parse(argv)
         own = {f.name for f in dataclasses.fields(Options)}
         options = Options(**{name: value for name, value in values.items() if name in own})
@@ -95,7 +98,7 @@ def run(options: Options, training: dict[str, Any]) -> int:
     keep = {f.name for f in dataclasses.fields(Options)} - {"task", "data"}
     given = {name: getattr(options, name) for name in keep}
     result = train(task=task, **given, **training)
-    if int(os.environ.get("RANK", "0")) == 0:
+    if leads():
         what = "the model" if options.full else "the adapter"
         loss = "" if result.final_loss is None else f", last loss {result.final_loss:.4f}"
         say(f"{what} is in {result.output_dir} ({result.steps} steps, {result.seconds:.1f} s{loss})")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from paft.evaluation.server import ServerModel
     from paft.evaluation.statistics import Interval, Summary, crossed_bootstrap, paired_difference, summarize
     from paft.evaluation.sweeping import sweep
+    from paft.evaluation.vllm_model import VllmModel
 
 _HOME = {
     "Interval": "statistics",
@@ -20,6 +21,7 @@ _HOME = {
     "Summary": "statistics",
     "SweepCallback": "callback",
     "SweepResult": "result",
+    "VllmModel": "vllm_model",
     "crossed_bootstrap": "statistics",
     "paired_difference": "statistics",
     "predict": "predicting",
@@ -33,6 +35,7 @@ __all__ = [
     "Summary",
     "SweepCallback",
     "SweepResult",
+    "VllmModel",
     "crossed_bootstrap",
     "paired_difference",
     "predict",

@@ -20,14 +20,19 @@ from transformers import (
 )
 
 from paft.errors import InputError
+from paft.evaluation.processes import several
 from paft.evaluation.result import SweepResult
 from paft.evaluation.sweeping import sweep
+from paft.evaluation.whole import whole
 from paft.prompts import PromptSet
 from paft.tasks.base import Task
 
 
 class SweepCallback(TrainerCallback):
     """Sweeps the live model every so many steps, or at the end of every epoch; training is unchanged by it.
+
+    Where several processes train (DDP), each sweeps its share, and all have the result. Weights that are parted over
+    processes (FSDP, DeepSpeed ZeRO-3) are refused when training begins.
 
     The numbers go into the training log as ``sweep_mean``, ``sweep_std``, ``sweep_min`` and ``sweep_top``. Through
     ``attach(trainer)`` they also reach whatever the trainer reports to; given as ``callbacks=[...]`` they reach the
@@ -70,6 +75,11 @@ class SweepCallback(TrainerCallback):
         trainer.add_callback(self)
         return self
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        whole(kwargs["model"])
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.every_steps is not None and state.global_step % self.every_steps == 0:
             self._sweep(state, kwargs["model"], kwargs["processing_class"])
@@ -81,16 +91,20 @@ class SweepCallback(TrainerCallback):
             self._sweep(state, kwargs["model"], kwargs["processing_class"])
 
     def _sweep(self, state: TrainerState, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        if not state.is_world_process_zero:
+        if not (state.is_world_process_zero or several()):
             return
         with same_random_state():
             result = sweep((model, tokenizer), self.task, self.prompts, self.split, **self.options)
         self.results.append((state.global_step, result))
-        numbers = {"sweep_mean": result.mean, "sweep_min": result.min, "sweep_top": result.top()}
+        numbers = {"sweep_mean": result.mean}
+        if "quick" not in result.summary:
+            numbers |= {"sweep_min": result.min, "sweep_top": result.top()}
         if result.std is not None:
             numbers["sweep_std"] = result.std
         if self._trainer is not None:
+            due = self._trainer.control.should_log
             self._trainer.log(numbers)
+            self._trainer.control.should_log = due  # logging takes it back, and the loss would go unsaid
         else:
             state.log_history.append({**numbers, "step": state.global_step, "epoch": state.epoch or 0.0})
 

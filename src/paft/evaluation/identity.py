@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
+from paft.errors import ModelError
+from paft.files import read_json
 from paft.prompts import Prompt
 from paft.tasks.base import Example
 
 SAMPLED = 256  # numbers read of each weight: training moves them all
+PIECES, PIECE = 16, 64  # pieces read of each weight in a file, and their bytes
 UNIMPORTANT = {"_name_or_path", "base_model_name_or_path", "transformers_version", "peft_version", "use_cache"}
 UNIMPORTANT |= {"dtype", "torch_dtype", "inference_mode", "revision", "auto_mapping"}
 
@@ -41,6 +46,35 @@ def model_digest(model: PreTrainedModel) -> str:
         picked = flat[:: max(1, flat.numel() // SAMPLED)]
         parts += [f"{name} {tuple(weight.shape)}", picked.to("cpu", torch.float32).numpy().tobytes()]
     return _digest(parts)
+
+
+def folder_digest(folder: Path, settings: str = "config.json") -> str:
+    """Of the settings in a model's or an adapter's folder, and of names, shapes and evenly spaced bytes of all weights.
+
+    Raises:
+        ModelError: no safetensors there, or a file that is none.
+    """
+    files = [path for path in sorted(folder.glob("*.safetensors")) if not path.name.startswith("consolidated")]
+    if not files:
+        raise ModelError(f"{folder} holds no safetensors; only safetensors are loaded\nsave it with save_pretrained")
+    pieces = (part for path in files for part in (path.name, *_pieces(path)))
+    return _digest(itertools.chain([_settings(read_json(folder / settings))], pieces))
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """The header of a safetensors file, and some bytes of every weight."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = file.read(size)
+            yield header
+            weights = {name: w for name, w in json.loads(header).items() if name != "__metadata__"}
+            for begin, end in sorted(tuple(w["data_offsets"]) for w in weights.values()):
+                for at in range(begin, end, max(PIECE, (end - begin) // PIECES)):
+                    file.seek(8 + size + at)
+                    yield file.read(min(PIECE, end - at))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as bad:
+        raise ModelError(f"{path} is not a safetensors file that can be read") from bad
 
 
 def _settings(config: Mapping[str, Any]) -> str:

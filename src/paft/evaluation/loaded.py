@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from paft.errors import InputError, TemplateError
+from paft.evaluation.whole import whole
 from paft.models import ModelSource, load_model, load_tokenizer, pick_device, pick_dtype
 from paft.prompts import Prompt, PromptSet
 from paft.prompts.overlap import overlap
@@ -43,13 +45,13 @@ def load(
     """Load ``source``, or take ``model`` where it is a loaded ``(model, tokenizer)``.
 
     Raises:
-        InputError: an adapter beside a loaded model.
+        InputError: an adapter beside a loaded model, or one that is parted over processes.
         ModelError: what ``load_model`` and ``load_tokenizer`` refuse.
     """
     if isinstance(model, tuple):
         if adapter is not None:
             raise InputError("an adapter goes with a model's name or folder; this model is loaded already")
-        live, tokenizer = model
+        live, tokenizer = cast(PreTrainedModel, whole(model[0])), model[1]
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         return Loaded(live, tokenizer, str(getattr(live.config, "name_or_path", "")) or "loaded model", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ class Measured:
     identity: Mapping[str, Any]
     record: Mapping[str, Any]
     running: AbstractContextManager[Any]
-    resume: Callable[[CellStore, Sequence[Pair]], None] = lambda store, pairs: None
+    resume: Callable[[CellStore, Iterable[Pair]], None] = lambda store, pairs: None
     dropped: Callable[[], Collection[str]] = tuple
     facts: Callable[[], dict[str, Any]] = dict
 

@@ -26,6 +26,11 @@ class Pair(NamedTuple):
     example: Example
 
     @property
+    def key(self) -> tuple[str, str]:
+        """The ids of both."""
+        return self.prompt.id, self.example.id
+
+    @property
     def name(self) -> str:
         """How messages call it."""
         return f"prompt {self.prompt.id}, example {self.example.id}"

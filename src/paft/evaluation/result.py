@@ -51,15 +51,25 @@ class SweepResult:
         if not (folder / SUMMARY_FILE).is_file():
             raise MissingFileError(f"the sweep in {folder} is not finished; run the same sweep again to go on")
         summary = read_json(folder / SUMMARY_FILE)
+        order = read_json(folder / IDENTITY_FILE)["example_ids"]
+        if "quick" in summary:
+            return cls.of_cells(read_cells(folder)[0], list(summary["quick"]["per_prompt"]), order, summary)
         dropped = set(summary.get("dropped_examples", ()))  # a server says so when other prompts are answered already
-        order = [e for e in read_json(folder / IDENTITY_FILE)["example_ids"] if e not in dropped]
-        return cls.of_cells(read_cells(folder)[0], list(summary["per_prompt"]), order, summary)
+        kept = [e for e in order if e not in dropped]
+        return cls.of_cells(read_cells(folder)[0], list(summary["per_prompt"]), kept, summary)
 
     @classmethod
     def of_cells(
         cls, cells: Iterable[Cell], prompt_ids: Sequence[str], example_ids: Sequence[str], summary: dict[str, Any]
     ) -> SweepResult:
-        """A result from cells in any order; examples without a cell are those that were dropped."""
+        """A result from cells in any order; examples without a cell are those that were dropped.
+
+        The summary of a quick sweep gives a ``QuickResult``; ``example_ids`` are then those of the whole sweep.
+        """
+        if "quick" in summary:
+            from paft.evaluation.quick_result import QuickResult
+
+            return QuickResult(summary, prompt_ids, example_ids, cells)
         by_key = {(c.prompt_id, c.example_id): c for c in cells}
         met = {example for _, example in by_key}
         kept = [e for e in example_ids if e in met]

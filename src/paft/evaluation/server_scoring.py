@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -51,7 +51,7 @@ class ServerScorer:
     def dropped(self) -> set[str]:
         return self.journal.dropped
 
-    def resume(self, store: CellStore, pairs: Sequence[Pair]) -> None:
+    def resume(self, store: CellStore, pairs: Iterable[Pair]) -> None:
         """Take up what an earlier run was told: its answers become cells of ``store``, its tokens count."""
         probed = self.asker.spent
         self.journal = ServerJournal(None if store.folder is None else Path(store.folder))

@@ -15,22 +15,28 @@ from paft.evaluation.loaded import Model, load, refuse_trained, refuse_unfillabl
 from paft.evaluation.measured import Measured, Scores, measure_here, measure_there, refuse_local_options, told
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair
+from paft.evaluation.processes import current, in_step
 from paft.evaluation.progress import bar
+from paft.evaluation.quick_result import Quick
 from paft.evaluation.result import SUMMARY_FILE, SweepResult
 from paft.evaluation.server import ServerModel
-from paft.evaluation.statistics import summarize
+from paft.evaluation.sharing import Share
+from paft.evaluation.summing import FORMAT_VERSION, summed_up
+from paft.evaluation.vllm_measured import measure_vllm, refuse_vllm_options
+from paft.evaluation.vllm_model import VllmModel
+from paft.evaluation.whole import own_device, refuse_several
 from paft.files import write_json
 from paft.models import resolve_model
 from paft.prompts import PromptSet
 from paft.tasks.base import Example, Task
 
-FORMAT_VERSION = 1
 CHUNK = 1024  # pairs whose lengths are looked at together
 BLOCK = 16384  # cells that are encoded and planned as a whole: the more, the more they share and the less is padding
 
 
+@in_step
 def sweep(
-    model: Model | ServerModel,
+    model: Model | ServerModel | VllmModel,
     task: Task,
     prompts: PromptSet,
     split: str = "test",
@@ -54,12 +60,17 @@ def sweep(
     trust_remote_code: bool = False,
     flush_seconds: float = 10.0,
     say: Callable[[str], None] | None = None,
+    quick: bool | float = False,
+    alone: bool = False,
 ) -> SweepResult:
     """Measure a model over many prompts on the same examples.
 
+    Where several processes were started (torchrun, accelerate launch), every one has to call this, and does its share
+    of the cells: all return the same result, and process 0 alone reads and writes ``output``.
+
     Args:
-        model: hub id, folder, run folder, ``embedded``, a loaded ``(model, tokenizer)``, or a ``ServerModel``, which
-            is asked over HTTP; ``auto`` scoring then depends on what the server can do.
+        model: hub id, folder, run folder, ``embedded``, a loaded ``(model, tokenizer)``, a ``VllmModel``, or a
+            ``ServerModel``, which is asked over HTTP; ``auto`` scoring then depends on what the server can do.
         task: the task, with data.
         prompts: the prompts to measure with; those that the run was trained on are refused.
         split: ``train``, ``validation`` or ``test``.
@@ -79,12 +90,15 @@ def sweep(
             else where there is a template.
         allow_overlap: take prompts that the run was trained on, too.
         on_long: an example too long under any prompt is an ``error``, or is left out for all prompts (``drop``).
-        seed: of the interval's bootstrap draws; cells involve no chance.
+        seed: of the interval's bootstrap draws and of the cells of a quick sweep; answers involve no chance.
         progress: show a bar where stderr is a terminal.
         max_new_tokens: most tokens to generate; by default the longest answer's and 4 more.
         trust_remote_code: let a model from the hub run code of its own.
         flush_seconds: seconds between two pieces of cells written.
         say: is told in one line how a server is asked.
+        quick: estimate mean and spread from a part of the cells: True, a share of them or a number of them. The result
+            is a ``QuickResult``.
+        alone: do everything in this process, where others do not call this.
 
     Returns:
         The result, which ``SweepResult.load(output)`` reads again.
@@ -97,9 +111,12 @@ def sweep(
     """
     options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat)
     settled = options.scoring_of(task)
+    if not current().first:
+        output, progress = None, False
     if on_long not in ("error", "drop"):
         raise InputError(f"--on-long must be error or drop, found {on_long!r}")
-    source = None if isinstance(model, tuple | ServerModel) else resolve_model(model, adapter)
+    name = model.name if isinstance(model, VllmModel) else model
+    source = None if isinstance(name, tuple | ServerModel) else resolve_model(name, adapter)
     if source is not None:
         options = replace(options, chat=source.chat(chat))
         if not allow_overlap:
@@ -107,6 +124,9 @@ def sweep(
     examples = task.examples(split, limit)
     refuse_unfillable(task, prompts, examples[0])
     identity = _identity(task, prompts, split, examples, options, settled, on_long)
+    part = Quick.planned(quick, len(prompts), len(examples), seed, output)
+    if isinstance(model, ServerModel | VllmModel):
+        refuse_several(type(model).__name__)
     if isinstance(model, ServerModel):
         refuse_local_options(
             adapter=(adapter, None),
@@ -119,14 +139,18 @@ def sweep(
         measured = measure_there(model, task, prompts, examples, options, on_long, output, identity)
         if say is not None:
             say(told(measured))
+    elif isinstance(model, VllmModel):
+        assert source is not None  # it has a name
+        refuse_vllm_options(batch_tokens, device)
+        measured = measure_vllm(model, source, task, options, examples, dtype, trust_remote_code, output, identity, say)
     else:
         if output is not None:
             refuse_other_work(output, identity)
-        loaded = load(model, source, adapter, dtype, device, trust_remote_code)
+        loaded = load(model, source, adapter, dtype, own_device(device), trust_remote_code)
         measured = measure_here(loaded, task, options, examples)
     record = {"task": task.name, "source": task.source, "split": split, "scoring": measured.scoring, "seed": seed}
     threshold = task.top_threshold if top is None else top
-    job = _Job(prompts, examples, on_long, {**measured.record, **record}, threshold, progress)
+    job = _Job(prompts, examples, on_long, {**measured.record, **record}, threshold, progress, part)
     return _run(job, measured, {**identity, **measured.identity}, output, flush_seconds)
 
 
@@ -140,6 +164,7 @@ class _Job:
     record: dict[str, Any]
     top: float
     progress: bool
+    part: Quick | None = None
 
 
 def _run(
@@ -158,13 +183,17 @@ def _run(
         with CellStore(output, identity, note, flush_seconds) as store:
             if output is not None and not (Path(output) / "prompts.jsonl").exists():
                 prompts.save(Path(output) / "prompts.jsonl")
-            measured.resume(store, [Pair(p, e) for p in prompts for e in kept])
-            _score(measured, store, prompts, kept, job.progress)
-            kept = [e for e in kept if e.id not in measured.dropped()]
-            if not kept:
+            measured.resume(store, (Pair(p, e) for p in prompts for e in kept))
+            share = Share(current(), store, identity)
+            _score(measured, share, job, kept)
+            dropped = {e.id for e in examples} - {e.id for e in kept if e.id not in measured.dropped()}
+            if len(dropped) == len(examples):
                 raise InputError(f"all {len(examples)} examples are too long for the server under some prompt")
-            record = {**job.record, **measured.facts()}
-            result = _summarized(store, prompts, kept, record, job.top, len(examples) - len(kept))
+            result = share.handed_out(
+                summed_up(store, prompts, examples, dropped, {**job.record, **measured.facts()}, job.top, job.part)
+                if current().first
+                else None
+            )
     if output is not None:
         write_json(Path(output) / SUMMARY_FILE, result.summary)
     return result
@@ -217,20 +246,24 @@ def fitting(scorer: Scores, prompts: PromptSet, examples: Sequence[Example], on_
     return kept
 
 
-def _score(
-    measured: Measured, store: CellStore, prompts: PromptSet, examples: Sequence[Example], progress: bool
-) -> None:
-    """Compute the cells that the store does not hold yet."""
-    dropped = measured.dropped()
-    total = len(prompts) * len(examples)
-    with bar("sweep", total, len(store.cells), progress) as advance:
-        store.start_clock()
-        for block in blocks(prompts, examples):
-            todo = [p for p in block if (p.prompt.id, p.example.id) not in store and p.example.id not in dropped]
-            for cells in measured.scorer.score(todo) if todo else ():
-                store.add(cells)
-                advance(len(cells))
-        store.flush()
+def _score(measured: Measured, share: Share, job: _Job, examples: Sequence[Example]) -> None:
+    """Compute this process's share of the cells that the store does not hold yet."""
+    dropped, prompts, part = measured.dropped(), job.prompts, job.part
+    total, there = len(prompts) * len(examples), len(share.done)
+    wanted = None if part is None else part.keys(prompts.ids, [e.id for e in job.examples])
+    if wanted is not None:
+        size, total, there = BLOCK * total // len(wanted), len(wanted), sum(key in wanted for key in share.done)
+    else:
+        size = BLOCK
+    with bar("sweep", total, there, job.progress) as advance:
+        share.store.start_clock()
+        for block in blocks(prompts, examples, size * share.team.world):
+            todo = [p for p in block if p.key not in share.done and p.example.id not in dropped]
+            mine = share.pairs(todo if wanted is None else [p for p in todo if p.key in wanted])
+            for cells in measured.scorer.score(mine) if mine else ():
+                advance(share.add(cells))
+        share.finish(advance)
+        share.store.flush()
 
 
 def blocks(prompts: PromptSet, examples: Sequence[Example], size: int = BLOCK) -> Iterator[list[Pair]]:
@@ -238,33 +271,3 @@ def blocks(prompts: PromptSet, examples: Sequence[Example], size: int = BLOCK) -
     count = max(1, size // len(prompts))
     for start in range(0, len(examples), count):
         yield [Pair(p, e) for p in prompts for e in examples[start : start + count]]
-
-
-def _summarized(
-    store: CellStore, prompts: PromptSet, examples: Sequence[Example], record: dict[str, Any], top: float, dropped: int
-) -> SweepResult:
-    result = SweepResult.of_cells(store.cells.values(), prompts.ids, [e.id for e in examples], {})
-    numbers = summarize(result.correct_pn, result.answer_pn, result.gold_n, top)
-    interval = result.interval(seed=record["seed"])
-    result.summary.update(
-        format_version=FORMAT_VERSION,
-        mean=numbers.mean,
-        std=numbers.std,
-        std_corrected=numbers.std_corrected,
-        min=numbers.min,
-        q05=numbers.q05,
-        max=numbers.max,
-        macro_f1=numbers.macro_f1,
-        flip_rate=numbers.flip_rate,
-        top={"threshold": top, "share": numbers.top_share},
-        mean_interval={"level": interval.level, "low": interval.low, "high": interval.high},
-        prompts=len(prompts),
-        examples=len(examples),
-        seconds=store.seconds,
-        tokens_generated=sum(c.generated_tokens for row in result.cells_pn for c in row),
-        truncated=0,  # nothing is ever cut: too long is an error, or dropped
-        dropped=dropped,
-        **record,
-        per_prompt=dict(zip(prompts.ids, numbers.accuracy_p.tolist(), strict=True)),
-    )
-    return result

@@ -146,7 +146,7 @@ def _with_adapter(model: PreTrainedModel, source: ModelSource) -> Any:
     adapter = str(source.adapter)
     if Path(adapter).is_dir() and not (Path(adapter) / "adapter_model.safetensors").is_file():
         raise ModelError(f"{adapter} holds no adapter_model.safetensors; only safetensors are loaded")
-    _refuse_other_architecture(model, adapter, source.base)
+    refuse_other_architecture(model.config.model_type, adapter, source.base)
     try:
         loaded = PeftModel.from_pretrained(model, adapter, use_safetensors=True)
     except (RuntimeError, ValueError, OSError, KeyError) as bad:
@@ -158,7 +158,7 @@ def _with_adapter(model: PreTrainedModel, source: ModelSource) -> Any:
     return loaded
 
 
-def _refuse_other_architecture(model: PreTrainedModel, adapter: str, base: str) -> None:
+def refuse_other_architecture(model_type: str, adapter: str, base: str) -> None:
     """Weights of the right shape can still belong to another kind of model."""
     config = Path(adapter) / ADAPTER_CONFIG
     if not config.is_file():
@@ -167,10 +167,10 @@ def _refuse_other_architecture(model: PreTrainedModel, adapter: str, base: str) 
     if not (Path(recorded) / "config.json").is_file():
         return
     trained_on = read_json(Path(recorded) / "config.json").get("model_type")
-    if trained_on != model.config.model_type:
+    if trained_on != model_type:
         raise ModelError(
             f"the adapter {adapter} does not fit the base model {base}: it was trained on a {trained_on} model "
-            f"({recorded}), this one is {model.config.model_type}"
+            f"({recorded}), this one is {model_type}"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from paft.report.quick_lines import quick_lines
 from paft.report.sheet import NONE, Column, Row, Sheet, emphasised, percent, row
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def extremes_table(per_prompt: Mapping[str, float], texts: Mapping[str, Template
 
 def sweep_lines(summary: Numbers) -> list[str]:
     """The numbers of one sweep in a few lines of plain text; ``summary`` is what ``summary.json`` holds."""
+    if "quick" in summary:
+        return quick_lines(summary)
     top = summary["top"]
     spread = "" if summary["std"] is None else f" ± {percent(summary['std'])}"
     corrected = summary.get("std_corrected")

@@ -12,6 +12,7 @@ from paft.errors import DataError
 from paft.tasks.base import LETTERS, Example
 from paft.tasks.rows import Format, read_rows
 from paft.tasks.sources import Source
+from paft.tasks.spool import keep
 
 Asked = tuple[dict[str, str], tuple[str, ...]]
 Ask = Callable[[str, Mapping[str, Any]], Asked]
@@ -23,11 +24,11 @@ class Reader:
     """``split -> examples``, read once and kept. Pickles without what it has read, for loader workers."""
 
     function: Callable[[str], Iterable[Example]]
-    kept: dict[str, tuple[Example, ...]] = field(default_factory=dict, repr=False)
+    kept: dict[str, Sequence[Example]] = field(default_factory=dict, repr=False)
 
     def __call__(self, split: str) -> Sequence[Example]:
         if split not in self.kept:
-            self.kept[split] = tuple(self.function(split))
+            self.kept[split] = keep(self.function(split))
         return self.kept[split]
 
     def __getstate__(self) -> dict[str, Any]:

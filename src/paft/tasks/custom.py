@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from paft.errors import DataError, InputError
 from paft.tasks.base import LETTERS, SPLITS, Example, Task
 from paft.tasks.benchmark import Reader
 from paft.tasks.rows import Row, cell, read_rows, shorten
+from paft.tasks.sampling import pick
 from paft.tasks.sources import FileSource, Source, find_data, find_splits, nothing_fits, only, split_of
 from paft.tasks.spec import Division, Spec, parse_spec
+from paft.tasks.spool import keep
 from paft.tasks.yamlfile import as_document, read_yaml
 
 
@@ -132,22 +137,42 @@ def _letter(spec: Spec, where: str, stored: str, options: tuple[str, ...]) -> in
     )
 
 
-def _identified(spec: Spec, rows: Iterable[Row], prefix: str) -> Iterator[Example]:
+def _identified(spec: Spec, source: Source, split: str, prefix: str) -> Iterator[Example]:
     """Examples with the ids of the id column, which must not repeat, or ``prefix:row``."""
+    met = array("q")
+    for number, (where, row) in enumerate(source.rows(split)):
+        if spec.id is None:
+            example_id = f"{prefix}:{number}"
+        else:
+            example_id = _own_id(where, row, spec.id)
+            met.append(hash(example_id))
+        yield _example(spec, where, row, example_id)
+    values, counts = np.unique(np.array(met, np.int64), return_counts=True)
+    twice = set(values[counts > 1].tolist())
+    if twice and spec.id is not None:
+        _refuse_repeated(spec.id, source.rows(split), twice)
+
+
+def _own_id(where: str, row: Mapping[str, Any], column: str) -> str:
+    example_id = cell(where, row, column).strip()
+    if not example_id:
+        raise DataError(f"{where}: column {column!r} is empty; expected an id")
+    return example_id
+
+
+def _refuse_repeated(column: str, rows: Iterable[Row], hashes: Container[int]) -> None:
+    """Name the first id that repeats among those with these hashes: memory holds no other id of a large file."""
     seen: dict[str, str] = {}
-    for number, (where, row) in enumerate(rows):
-        example_id = f"{prefix}:{number}" if spec.id is None else cell(where, row, spec.id).strip()
-        if spec.id is not None:
-            if not example_id:
-                raise DataError(f"{where}: column {spec.id!r} is empty; expected an id")
+    for where, row in rows:
+        example_id = _own_id(where, row, column)
+        if hash(example_id) in hashes:
             if example_id in seen:
                 raise DataError(f"{where}: the id {example_id!r} was used at {seen[example_id]}; ids must be unique")
             seen[example_id] = where
-        yield _example(spec, where, row, example_id)
 
 
 def _read(spec: Spec, source: Source, split: str) -> Iterable[Example]:
-    return _identified(spec, source.rows(split), split)
+    return _identified(spec, source, split, split)
 
 
 @dataclass
@@ -162,7 +187,7 @@ class _Divided:
     spec: Spec
     source: Source
     division: Division
-    parts: dict[str, list[Example]] = field(default_factory=dict)
+    parts: dict[str, Sequence[Example]] = field(default_factory=dict)
 
     def __call__(self, split: str) -> Iterable[Example]:
         if split != "train" and split not in self.division.shares:
@@ -171,24 +196,30 @@ class _Divided:
             self.parts = self._divide()
         return self.parts[split]
 
-    def _divide(self) -> dict[str, list[Example]]:
-        examples = list(_identified(self.spec, self.source.rows("train"), "train"))
-        alike: dict[bytes, list[int]] = {}
-        for place, example in enumerate(examples):
-            text = "\0".join([str(self.division.seed), *example.slots.values()])
-            alike.setdefault(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), []).append(place)
-        groups = [alike[digest] for digest in sorted(alike)]
-        owner = ["train"] * len(examples)
-        for split, share in self.division.shares.items():
-            wanted, taken = max(1, round(share * len(examples))), 0
-            while taken < wanted and len(groups) > 1:
-                for place in groups.pop():
-                    owner[place] = split
-                    taken += 1
-        parts: dict[str, list[Example]] = {split: [] for split in ("train", *self.division.shares)}
-        for example, split in zip(examples, owner, strict=True):
-            parts[split].append(example)
-        return parts
+    def _divide(self) -> dict[str, Sequence[Example]]:
+        examples = keep(_identified(self.spec, self.source, "train", "train"))
+        if not examples:
+            return dict.fromkeys(("train", *self.division.shares), ())
+        digests = np.frombuffer(b"".join(map(self._digest, examples)), dtype=">u8").reshape(-1, 2)
+        order = np.lexsort((digests[:, 1], digests[:, 0]))
+        alike = (digests[order][1:] == digests[order][:-1]).all(axis=1)
+        begins = np.concatenate([[True], ~alike])  # where rows that read alike begin
+        owner = np.zeros(len(examples), np.int8)
+        end = len(order)
+        for number, share in enumerate(self.division.shares.values(), start=1):
+            taken, wanted = 0, max(1, round(share * len(examples)))
+            while taken < wanted and begins[1:end].any():
+                begin = end - 1 - int(begins[:end][::-1].argmax())
+                owner[order[begin:end]] = number
+                taken, end = taken + end - begin, begin
+        return {
+            split: pick(examples, np.flatnonzero(owner == number))
+            for number, split in enumerate(("train", *self.division.shares))
+        }
+
+    def _digest(self, example: Example) -> bytes:
+        text = "\0".join([str(self.division.seed), *example.slots.values()])
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "parts": {}}

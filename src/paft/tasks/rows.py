@@ -7,7 +7,6 @@ Nothing is skipped but blank lines; a row that does not fit is an error that nam
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from paft.errors import DataError, InputError, MissingFileError
-from paft.files import read_jsonl, read_text
+from paft.files import read_jsonl, read_lines
 
 Row = tuple[str, dict[str, Any]]
 FORMATS = ("jsonl", "csv", "tsv", "parquet", "lines")
@@ -76,7 +75,8 @@ def read_rows(path: Path, how: Format = Format()) -> Iterator[Row]:
 
 def _read_lines(path: Path, how: Format) -> Iterator[Row]:
     pattern = re.compile(how.pattern or "")
-    for number, line in enumerate(read_text(path, how.encoding).split("\n"), start=1):
+    for number, line in enumerate(read_lines(path, how.encoding), start=1):
+        line = line.removesuffix("\n")
         if not line.strip():
             continue
         match = pattern.fullmatch(line)
@@ -92,8 +92,8 @@ def _read_delimited(path: Path, kind: str, how: Format) -> Iterator[Row]:
     separator = how.delimiter or ("," if kind == "csv" else "\t")
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if kind == "csv" else csv.QUOTE_NONE
     csv.field_size_limit(2**31 - 1)  # the module's own limit is 128 kB a cell
-    text = io.StringIO(read_text(path, how.encoding), newline="")
-    reader = csv.reader(text, delimiter=separator, quoting=quoting, strict=True)
+    lines = read_lines(path, how.encoding)
+    reader = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
     header = list(how.header) if how.header else None
     while True:
         number = reader.line_num + 1

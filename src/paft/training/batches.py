@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from torch.utils.data import Dataset, Sampler
 
 from paft.errors import EncodingError, InputError, PaftError
 from paft.models import Encoder
 from paft.prompts import Prompt
 from paft.tasks.base import Example
+from paft.tasks.ids import places
 from paft.training.micro import IGNORED, Item, empty_micro, pack, pad, split
 from paft.training.plan import EpochPlan
 
@@ -48,7 +50,7 @@ class PlanBatches(Sampler[list[Row]]):
         self.count = count - count % self.step if drop_last else count
         if self.count < 1:
             raise InputError(f"{count} examples do not fill one step of {self.step}; lower the batch size")
-        self._rows: list[Row] = []
+        self._examples = self._prompts = np.zeros(0, np.int32)
 
     def set_plan(self, plan: EpochPlan, example_ids: Sequence[str], prompt_ids: Sequence[str]) -> None:
         """Take the rows from ``plan``, as indices into the two lists of ids.
@@ -56,15 +58,17 @@ class PlanBatches(Sampler[list[Row]]):
         Raises:
             InputError: the plan names an example or prompt that is not there.
         """
-        examples = {e: i for i, e in enumerate(example_ids)}
-        prompts = {p: i for i, p in enumerate(prompt_ids)}
-        try:
-            pairs = zip(plan.example_ids, plan.prompt_ids, strict=True)
-            self._rows = [Row(i, examples[e], prompts[p]) for i, (e, p) in enumerate(pairs)]
-        except KeyError as missing:
-            raise InputError(
-                f"the plan of epoch {plan.epoch} names {missing.args[0]!r}, which is not in the data"
-            ) from None
+        self._examples = places(plan.example_ids, example_ids)
+        self._prompts = places(plan.prompt_ids, prompt_ids)
+        for named, found in ((plan.example_ids, self._examples), (plan.prompt_ids, self._prompts)):
+            if (found < 0).any():
+                gone = named[int(np.argmin(found))]
+                raise InputError(f"the plan of epoch {plan.epoch} names {gone!r}, which is not in the data")
+
+    def rows(self, start: int, end: int) -> list[Row]:
+        """The rows at positions from ``start`` up to ``end`` of the plan."""
+        pairs = zip(self._examples[start:end].tolist(), self._prompts[start:end].tolist(), strict=True)
+        return [Row(start + i, *pair) for i, pair in enumerate(pairs)]
 
     @property
     def steps(self) -> int:
@@ -77,7 +81,7 @@ class PlanBatches(Sampler[list[Row]]):
 
     def __iter__(self) -> Iterator[list[Row]]:
         for start in range(0, self.count, self.step):
-            rows = self._rows[start : min(start + self.step, self.count)]
+            rows = self.rows(start, min(start + self.step, self.count))
             parts = -(-len(rows) // (self.per_device * self.world)) * self.world
             for part in range(self.rank, parts, self.world):
                 yield rows[part * len(rows) // parts : (part + 1) * len(rows) // parts]

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from paft.errors import DataError, InputError, MissingFileError, OutputError
 from paft.files import atomic_path
 from paft.schedule import Schedule
+from paft.tasks.ids import Ids, as_array
+from paft.tasks.sampling import IN_MEMORY
 
 SCHEMA = pa.schema(
     [("epoch", pa.int32()), ("position", pa.int64()), ("example_id", pa.string()), ("prompt_id", pa.string())]
@@ -24,7 +26,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class EpochPlan:
-    """One epoch of the training stream; the lists run over positions.
+    """One epoch of the training stream; the sequences run over positions.
 
     Attributes:
         epoch: counted from 0.
@@ -33,8 +35,8 @@ class EpochPlan:
     """
 
     epoch: int
-    example_ids: list[str]
-    prompt_ids: list[str]
+    example_ids: Sequence[str]
+    prompt_ids: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.example_ids)
@@ -48,8 +50,9 @@ def make_plan(example_ids: Sequence[str], schedule: Schedule, epoch: int, seed: 
     """
     if not example_ids:
         raise InputError("a plan needs at least one example, found none")
-    order = np.random.default_rng([seed, epoch, 0]).permutation(len(example_ids)).tolist()
-    shuffled = [example_ids[i] for i in order]
+    order = np.random.default_rng([seed, epoch, 0]).permutation(len(example_ids))
+    shuffled: Sequence[str]
+    shuffled = example_ids.take(order) if isinstance(example_ids, Ids) else [example_ids[i] for i in order.tolist()]
     prompt_ids = list(schedule.assign(epoch, shuffled))
     if len(prompt_ids) != len(shuffled):
         raise InputError(
@@ -67,8 +70,8 @@ def plan_path(run: Path, epoch: int) -> Path:
 def write_plan(plan: EpochPlan, path: Path) -> None:
     """Write a plan as parquet (epoch, position, example_id, prompt_id), whole or not at all."""
     n = len(plan)
-    columns = [np.full(n, plan.epoch, np.int32), np.arange(n, dtype=np.int64), plan.example_ids, plan.prompt_ids]
-    table = pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+    counts = [pa.array(np.full(n, plan.epoch, np.int32)), pa.array(np.arange(n, dtype=np.int64))]
+    table = pa.table([*counts, as_array(plan.example_ids), as_array(plan.prompt_ids)], schema=SCHEMA)
     with atomic_path(path) as partial:
         pq.write_table(table, partial, compression="zstd")
 
@@ -88,10 +91,11 @@ def read_plan(path: Path) -> EpochPlan:
         raise DataError(f"{path} is not a plan: {str(bad).splitlines()[0]}") from None
     if table.schema.names != SCHEMA.names or table.num_rows == 0:
         raise DataError(f"{path} is not a plan: expected the columns {', '.join(SCHEMA.names)} and at least one row")
-    if table["position"].to_pylist() != list(range(table.num_rows)):
+    if not np.array_equal(table["position"].to_numpy(), np.arange(table.num_rows)):
         raise DataError(f"{path}: positions must count up from 0; the file was changed")
     epoch = table["epoch"][0].as_py()
-    return EpochPlan(epoch, table["example_id"].to_pylist(), table["prompt_id"].to_pylist())
+    ids = [Ids(table[name].combine_chunks()) for name in ("example_id", "prompt_id")]
+    return EpochPlan(epoch, *(ids if table.num_rows > IN_MEMORY else map(list, ids)))
 
 
 def settle_plan(run: Path, plan: EpochPlan, adaptive: bool) -> EpochPlan:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from heapq import nlargest
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from paft.errors import InputError
+from paft.tasks.ids import places
 from paft.training.batches import Row
 from paft.training.plan import EpochPlan
 
@@ -66,10 +70,11 @@ def check_lengths(trainer: PaftTrainer) -> int:
         InputError: a row longer than ``batch_tokens``.
     """
     dataset: Any = trainer.train_dataset
-    lengths: dict[Row, int] = {}
-    for row in islice(known_rows(trainer), MOST_RENDERED):
-        lengths[row] = _characters(dataset.prompts[row.prompt].render(dataset.examples[row.example].slots))
-    longest = sorted(lengths, key=lambda row: -lengths[row])[:LONGEST]
+
+    def characters(row: Row) -> int:
+        return _characters(dataset.prompts[row.prompt].render(dataset.examples[row.example].slots))
+
+    longest = nlargest(LONGEST, _distinct(islice(known_rows(trainer), MOST_RENDERED)), key=characters)
     items = [item for item in dataset.encode(longest) if item.encoding is not None]
     collated = trainer.data_collator(items)
     if "error" in collated:
@@ -104,15 +109,26 @@ def estimate(trainer: PaftTrainer) -> Estimate:
 
 def known_rows(trainer: PaftTrainer) -> Iterator[Row]:
     """The distinct rows of the plans that are known before the first step."""
-    examples = {e.id: i for i, e in enumerate(trainer.job.examples)}
-    prompts = {p.id: i for i, p in enumerate(trainer.job.prompts)}
+    prompts = [p.id for p in trainer.job.prompts]
     epochs = 1 if trainer.adaptive else math.ceil(max(1, trainer.args.num_train_epochs))
     for epoch in range(epochs):
         plan: EpochPlan = trainer.make_plan(epoch)
-        for example, prompt in zip(plan.example_ids, plan.prompt_ids, strict=True):
-            if prompt not in prompts:
-                raise InputError(f"the schedule gave the prompt {prompt!r}, which is not among those trained on")
-            yield Row(0, examples[example], prompts[prompt])
+        at = places(plan.prompt_ids, prompts)
+        if (at < 0).any():
+            gone = plan.prompt_ids[int(np.argmin(at))]
+            raise InputError(f"the schedule gave the prompt {gone!r}, which is not among those trained on")
+        for example, prompt in zip(places(plan.example_ids, trainer.job.example_ids), at, strict=True):
+            yield Row(0, int(example), int(prompt))
+
+
+def _distinct(rows: Iterable[Row]) -> Iterator[Row]:
+    """Each row once."""
+    seen: set[int] = set()
+    for row in rows:
+        key = row.example << 32 | row.prompt
+        if key not in seen:
+            seen.add(key)
+            yield row
 
 
 def _activation_bytes(config: Any, trainer: PaftTrainer) -> int:

@@ -79,8 +79,9 @@ def describe_prompts(prompts: Iterable[Prompt]) -> dict[str, Any]:
 def digest(rows: Iterable[Any]) -> str:
     """16 hex digits over the canonical JSON of the rows."""
     state = blake2b(digest_size=8)
+    encode = json.JSONEncoder(ensure_ascii=True, sort_keys=True).encode  # json.dumps would make one for each row
     for row in rows:
-        state.update(json.dumps(row, ensure_ascii=True, sort_keys=True).encode() + b"\n")
+        state.update(encode(row).encode() + b"\n")
     return state.hexdigest()
 
 

@@ -11,6 +11,7 @@ import torch
 from paft.errors import ModelError
 from paft.training import checkpoints
 from paft.training.callbacks import RunCallback
+from paft.training.sharding import gather_whole
 from paft.training.steps import StepTrainer
 
 
@@ -62,6 +63,12 @@ class ResumableTrainer(StepTrainer):
             checkpoints.seal(self.run_folder / f"checkpoint-{step}", progress)
             checkpoints.rotate(self.run_folder, limit, self.state.best_model_checkpoint)
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the model, or its adapter, and the tokenizer; a sharded one is put together."""
+        if not _internal_call:
+            gather_whole(self)
+        super().save_model(output_dir, _internal_call)
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
         pickled = Path(output_dir or self.run_folder) / "training_args.bin"  # a pickle; config.yaml says the same
@@ -69,7 +76,7 @@ class ResumableTrainer(StepTrainer):
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         """Trainer only warns where a checkpoint does not fill the model."""
-        own = {name for name, _ in self.model.named_parameters()}
+        own = {name for name, weight in self.model.named_parameters() if weight.requires_grad}
         wrong = [*sorted(own & set(load_result.missing_keys)), *load_result.unexpected_keys]
         if wrong:
             raise ModelError(f"the checkpoint does not fit the model: {len(wrong)} weights differ, such as {wrong[0]}")

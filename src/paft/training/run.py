@@ -16,6 +16,7 @@ from paft.files import read_json, write_json
 from paft.models import load_model, pick_device
 from paft.prompts import Prompt, PromptSet, find_prompts
 from paft.tasks import Task, load_task
+from paft.training.agreement import agreed, from_main
 from paft.training.callbacks import TimeCallback
 from paft.training.checkpoints import newest_complete
 from paft.training.config import MOST_EXAMPLES, PaftConfig
@@ -102,9 +103,11 @@ def train(
     args = make_config(output, method, limit, device, training)
     adapter = None if full else lora_config(lora_r, lora_alpha, lora_dropout, lora_targets)
     settle_job(model, args, task, chosen, adapter, None, unseen, "4bit" if qlora else None)
-    done = read_result(Path(output))
+    main = args.process_index == 0
+    done = from_main(read_result(Path(output)) if main else None)
     if done is not None:
-        say(f"{output} holds this run already, finished; nothing to do")
+        if main:
+            say(f"{output} holds this run already, finished; nothing to do")
         return TrainResult(**{**done, "output_dir": Path(output)})
     loaded: Any = model
     if qlora:
@@ -121,10 +124,12 @@ def train(
         callbacks=[TimeCallback(say), *callbacks],
         trust_remote_code=trust_remote_code,
     )
-    if trainer.is_world_process_zero():
-        for line in estimate(trainer).lines():
-            say(line)
-        _say_where_it_starts(Path(output), resume, say)
+    with agreed():
+        _ = trainer.longest  # a row that does not fit is told before anything is said
+        if main:
+            for line in estimate(trainer).lines():
+                say(line)
+            _say_where_it_starts(Path(output), resume, say)
     trainer.train()
     return _finish(trainer, say)
 
@@ -136,7 +141,7 @@ def _finish(trainer: PaftTrainer, say: Callable[[str], None]) -> TrainResult:
     losses = [row["loss"] for row in read_metrics(run) if row.get("loss") is not None]
     seconds = round(trainer.seconds(), 3)
     result = TrainResult(run, seconds, trainer.state.global_step, losses[-1] if losses else None, trainer.dropped)
-    if result.dropped:
+    if result.dropped and trainer.is_world_process_zero():
         say(f"{result.dropped} rows longer than --max-length {trainer.args.max_length} were left out")
     if trainer.is_world_process_zero():
         write_json(run / RESULT, {k: v for k, v in asdict(result).items() if k != "output_dir"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from paft.prompts.overlap import overlap
 from paft.schedule import FixedSchedule, Schedule, StaticMixSchedule, UniformSchedule
 from paft.tasks.base import Example, Task
 from paft.tasks.sampling import sample
+from paft.tasks.spool import ids_of
 from paft.training.config import PaftConfig
 from paft.training.records import check_folder, describe_work
+from paft.training.sharding import sharding
 
 ModelLike = str | os.PathLike[str] | PreTrainedModel
 
@@ -38,6 +41,11 @@ class Job:
     prompts: list[Prompt]
     schedule: Schedule
     work: dict[str, Any]
+
+    @cached_property
+    def example_ids(self) -> Sequence[str]:
+        """The id of each example."""
+        return ids_of(self.examples)
 
 
 def settle_job(
@@ -133,13 +141,15 @@ def load_pair(
     frozen: bool,
     trust_remote_code: bool,
 ) -> tuple[Any, PreTrainedTokenizerBase]:
-    """Model and tokenizer. Weights that are trained are float32; ``frozen`` ones take the dtype of the run."""
+    """Model and tokenizer. Weights that are trained are float32; ``frozen`` ones take the dtype of the run.
+
+    A model that will be sharded stays in main memory until then.
+    """
     name = base_name(model)
     tokenizer = tokenizer or load_tokenizer(name, trust_remote_code)
     if not isinstance(model, str | os.PathLike):
         return model, tokenizer
     dtype = "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32"
-    loaded = load_model(
-        name, dtype=dtype if frozen else "float32", device=args.device, trust_remote_code=trust_remote_code
-    )
+    device = "cpu" if sharding(args) else args.device
+    loaded = load_model(name, dtype=dtype if frozen else "float32", device=device, trust_remote_code=trust_remote_code)
     return loaded, tokenizer

@@ -13,6 +13,7 @@ from transformers import Trainer
 
 from paft.errors import RunError
 from paft.schedule import Schedule
+from paft.training.agreement import raise_first
 from paft.training.attention import attention
 from paft.training.config import PaftConfig
 from paft.training.loss import answer_losses
@@ -50,11 +51,12 @@ class StepTrainer(Trainer):
     ) -> tuple[list[dict[str, Any]], torch.Tensor]:
         """The batches of one step on this process, and the answer tokens of the whole step on all."""
         batches = list(islice(epoch_iterator, num_batches))
-        for batch in batches:
-            if "error" in batch:
-                raise batch["error"]
-        counts = torch.tensor([sum(b["answer_tokens"] for b in batches), sum(b["dropped"] for b in batches)]).to(device)
-        answer_tokens, dropped = self.accelerator.reduce(counts, "sum").tolist()
+        bad = next((b["error"] for b in batches if "error" in b), None)
+        mine = [sum(b.get(name, 0) for b in batches) for name in ("answer_tokens", "dropped")]
+        counts = torch.tensor([*mine, int(bad is not None)]).to(device)
+        answer_tokens, dropped, failed = self.accelerator.reduce(counts, "sum").tolist()
+        if failed:
+            raise_first(bad)
         self.dropped += dropped
         self._step_losses: list[tuple[int, float]] = []
         return batches, torch.tensor(max(1, answer_tokens), device=device)
@@ -85,9 +87,10 @@ class StepTrainer(Trainer):
                     loss = self.compute_loss(model, micro, num_items_in_batch=num_items_in_batch)
                 self.accelerator.backward(loss, **options)  # layers that are checkpointed attend once more
             total += loss.detach()
-        if not torch.isfinite(total):
+        found = self.accelerator.reduce(total, "sum")  # where one process has to stop, all do
+        if not torch.isfinite(found):
             raise RunError(
-                f"the loss is {total.item()} at step {self.state.global_step + 1}; its last checkpoint is whole\n"
+                f"the loss is {found.item()} at step {self.state.global_step + 1}; its last checkpoint is whole\n"
                 "lower --learning-rate, or use --dtype bfloat16 or float32 in place of float16"
             )
         if ends_step:

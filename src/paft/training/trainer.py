@@ -28,6 +28,7 @@ from paft.prompts import PromptSet
 from paft.schedule import Schedule
 from paft.tasks.base import Task
 from paft.training import checkpoints
+from paft.training.agreement import agreed, check_same
 from paft.training.batches import Collator, PlanBatches, PlanDataset
 from paft.training.callbacks import ProgressCallback, RunCallback
 from paft.training.config import MOST_EXAMPLES, PaftConfig
@@ -39,6 +40,7 @@ from paft.training.preflight import check_lengths
 from paft.training.records import claim_folder, rewind_metrics, write_records
 from paft.training.resumable import ResumableTrainer
 from paft.training.setup import ModelLike, load_pair, settle_job
+from paft.training.sharding import look_for_unused, warn_if_whole
 from paft.training.validation import Cell, draw_cells, encode_cells, evaluate_cells
 
 logger = logging.getLogger(__name__)
@@ -83,7 +85,8 @@ class PaftTrainer(ResumableTrainer):
     ) -> None:
         self.job = settle_job(model, args, task, prompts, peft_config, schedule, eval_prompts)
         self.task, self.schedule = task, self.job.schedule
-        if args.max_examples == MOST_EXAMPLES and len(self.job.examples) < self.job.available:
+        sampled = args.max_examples == MOST_EXAMPLES and len(self.job.examples) < self.job.available
+        if sampled and args.process_index == 0:
             logger.warning("training on a sample of %d of %d examples", len(self.job.examples), self.job.available)
         frozen = peft_config is not None
         loaded, tokenizer = load_pair(model, processing_class, args, frozen, trust_remote_code)
@@ -93,6 +96,7 @@ class PaftTrainer(ResumableTrainer):
         self.accepted = accepted_inputs(loaded)
         self._draw_validation(args, eval_prompts)
         self.run_callback = RunCallback(self)
+        look_for_unused(args, loaded)
         use_cache = getattr(loaded.config, "use_cache", None)
         super().__init__(
             model=loaded,
@@ -106,6 +110,7 @@ class PaftTrainer(ResumableTrainer):
         )
         for stock in (PrinterCallback, TqdmCallback):
             self.remove_callback(stock)
+        warn_if_whole(self)
         if use_cache is not None:  # Trainer turned it off; forward is told each time, the saved config stays as it was
             self.model.config.use_cache = use_cache
         self.batches = PlanBatches(
@@ -136,18 +141,18 @@ class PaftTrainer(ResumableTrainer):
 
     def make_plan(self, epoch: int) -> EpochPlan:
         """The plan of ``epoch`` as the schedule gives it now."""
-        return make_plan([e.id for e in self.job.examples], self.schedule, epoch, self.args.seed)
+        return make_plan(self.job.example_ids, self.schedule, epoch, self.args.seed)
 
     def begin_epoch(self, epoch: int) -> None:
         """Write the epoch's plan, or check the one that stands there, and let the batches follow it."""
         main = self.is_world_process_zero()
-        if main:
-            self.plan = settle_plan(self.run_folder, self.make_plan(epoch), self.adaptive)
-        self.accelerator.wait_for_everyone()
+        with agreed():
+            if main:
+                self.plan = settle_plan(self.run_folder, self.make_plan(epoch), self.adaptive)
         if not main:  # only the main process has seen all losses
             self.plan = read_plan(plan_path(self.run_folder, epoch)) if self.adaptive else self.make_plan(epoch)
         assert self.plan is not None
-        self.batches.set_plan(self.plan, [e.id for e in self.job.examples], [p.id for p in self.job.prompts])
+        self.batches.set_plan(self.plan, self.job.example_ids, [p.id for p in self.job.prompts])
 
     def get_train_dataloader(self) -> DataLoader:
         """A loader over this process's share of the plan; it touches no global random state."""
@@ -191,7 +196,7 @@ class PaftTrainer(ResumableTrainer):
             ) from bad
 
     def _prepare_run(self, resume: str | os.PathLike[str] | bool | None) -> str | None:
-        """Claim the run folder, choose the checkpoint to go on from, and remove what lies beyond it."""
+        """Choose the checkpoint to go on from and how rows are laid out, and claim the run folder."""
         run = self.run_folder
         if isinstance(resume, str | os.PathLike):
             checkpoint: Path | None = Path(resume)
@@ -201,17 +206,24 @@ class PaftTrainer(ResumableTrainer):
         self._resumed = checkpoints.read_progress(checkpoint) if checkpoint else None
         if self.adaptive and self._resumed:
             raise InputError("a schedule that learns from losses cannot be resumed; start anew in another folder")
-        _ = self.longest
+        check_same(self.job.work, self._resumed.step if self._resumed else 0)
+        with agreed():
+            _ = self.longest
         self.packing = choose_packing(self)
         self.data_collator.packed = self.packing.attention is not None
-        if self.is_world_process_zero():
-            settings = {n: getattr(self.args, n) for n in ("batch_tokens", "per_device_train_batch_size", "save_steps")}
-            claim_folder(run, self.job.work, {"source": self.task.source, **settings})
-            checkpoints.clear(run, after=self._resumed.step if self._resumed else 0)
-            rewind_metrics(run, self._resumed.step if self._resumed else -1)
-            write_records(run, self.job.prompts, self.args.device, self.packing.record())
-        self.accelerator.wait_for_everyone()
+        with agreed():
+            if self.is_world_process_zero():
+                self._begin_folder()
         return str(checkpoint) if checkpoint else None
+
+    def _begin_folder(self) -> None:
+        """Claim the run folder and remove what lies beyond the checkpoint that the run goes on from."""
+        run, step = self.run_folder, self._resumed.step if self._resumed else None
+        settings = {n: getattr(self.args, n) for n in ("batch_tokens", "per_device_train_batch_size", "save_steps")}
+        claim_folder(run, self.job.work, {"source": self.task.source, **settings})
+        checkpoints.clear(run, after=step or 0)
+        rewind_metrics(run, -1 if step is None else step)
+        write_records(run, self.job.prompts, self.args.device, self.packing.record())
 
     def _finish_from(self, checkpoint: str | None) -> TrainOutput:
         """End a run that was stopped between its last checkpoint and its end."""

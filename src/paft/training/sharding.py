@@ -1,0 +1,48 @@
+"""Several GPUs and machines: what is set up otherwise where a run is shared, and where its model is sharded."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from paft.training.config import PaftConfig
+
+if TYPE_CHECKING:
+    from paft.training.trainer import PaftTrainer
+
+logger = logging.getLogger(__name__)
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+
+
+def sharding(args: PaftConfig) -> str | None:
+    """Who is asked to shard the model, by the arguments or by ``accelerate launch``: FSDP, DeepSpeed, or nobody."""
+
+    def launched(name: str) -> bool:
+        return os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() in ("1", "true")
+
+    if args.deepspeed or launched("DEEPSPEED"):
+        return "DeepSpeed"
+    return "FSDP" if args.fsdp or launched("FSDP") else None
+
+
+def look_for_unused(args: PaftConfig, model: Any) -> None:
+    """Let DDP look for weights without a gradient only where there may be some: it walks the graph in every step."""
+    configs = (model.config, model.config.get_text_config())
+    mixture = any(getattr(config, name, None) for config in configs for name in EXPERTS)
+    if args.ddp_find_unused_parameters is None and not mixture:
+        args.ddp_find_unused_parameters = False
+
+
+def warn_if_whole(trainer: PaftTrainer) -> None:
+    """Say so where the model was to be sharded and is not."""
+    asked = sharding(trainer.args)
+    done = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if asked and not done and trainer.is_world_process_zero():
+        logger.warning("accelerate starts no %s here, as on a CPU: each process holds the whole model", asked)
+
+
+def gather_whole(trainer: Any) -> None:
+    """What is saved from here on is the whole model, however its checkpoints are cut."""
+    if trainer.is_fsdp_enabled:
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
