@@ -24,7 +24,19 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from common import COUNTED, KINDS, RESULTS, machine, matmul_peak, shared_data, shown, spread, table, write_results
+from common import (
+    COUNTED,
+    KINDS,
+    RESULTS,
+    keep_freed_memory,
+    machine,
+    matmul_peak,
+    shared_data,
+    shown,
+    spread,
+    table,
+    write_results,
+)
 from sweep_sides import Bench, Harness, difference, one_process_a_template, run_paft
 from sweep_workloads import GENERATION, SHAPES, WORKLOADS, Place, Workload, load, make_model, make_tokenizer, texts
 
@@ -127,6 +139,7 @@ def geometric_mean(found: Mapping[str, Any], workloads: Sequence[Workload]) -> f
 
 
 def main() -> None:
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="a smoke test of less than a minute")

@@ -19,7 +19,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from common import COUNTED, KINDS, RESULTS, Side, machine, matmul_peak, shown, spread, table, take_turns, write_results
+from common import (
+    COUNTED,
+    KINDS,
+    RESULTS,
+    Side,
+    keep_freed_memory,
+    machine,
+    matmul_peak,
+    shown,
+    spread,
+    table,
+    take_turns,
+    write_results,
+)
 from train_sides import OURS, PEERS, STEP, Job, build_model, encode, load_rows, measure
 
 NARROW = {"hidden_size": 256, "intermediate_size": 768, "num_attention_heads": 4, "num_key_value_heads": 4}
@@ -172,6 +185,7 @@ def lines(sides: Mapping[str, Any], memory: bool) -> list[list[str]]:
 
 
 def main() -> None:
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", default=["toy", "head-light"], choices=list(SHAPES))
     parser.add_argument("--dtypes", nargs="+", default=list(TOLERANCE), choices=list(TOLERANCE))
