@@ -50,10 +50,10 @@ def greedy(
             if row in done:
                 continue
             out[row].append(token)
-            if token in end_ids or len(out[row]) == max_new_tokens or _line_done(tokenizer, out[row], row, satisfied):
+            if token in end_ids or len(out[row]) == max_new_tokens or line_done(tokenizer, out[row], row, satisfied):
                 done.add(row)
         if len(done) == len(prompts):
-            return [_generated(tokenizer, ids) for ids in out]
+            return [generated(tokenizer, ids) for ids in out]
         kept = [i for i, row in enumerate(live) if row not in done]
         if 2 * len(kept) <= len(live):  # rows that are done still cost time; shrinking costs a copy
             state.select(kept)
@@ -61,13 +61,15 @@ def greedy(
         logits_bv = forward.extend(state, [[out[row][-1]] for row in live])
 
 
-def _line_done(
+def line_done(
     tokenizer: PreTrainedTokenizerBase, ids: list[int], row: int, satisfied: Callable[[int, str], bool]
 ) -> bool:
+    """Whether the last token breaks the line and ``satisfied`` says that the text so far will do."""
     return "\n" in _decode(tokenizer, ids[-1:]) and satisfied(row, _decode(tokenizer, ids))
 
 
-def _generated(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Generated:
+def generated(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Generated:
+    """What these tokens say."""
     return Generated(_decode(tokenizer, ids), len(ids))
 
 

@@ -106,13 +106,18 @@ class CandidateScorer(Scorer):
         encoded = encode_candidates(self.encoder, doubtful, self.candidates, on_long="none")
         return [TooLong(p, self.encoder.max_length) for p, e in zip(doubtful, encoded, strict=True) if e is None]
 
-    def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
+    def encoded(self, pairs: Sequence[Pair]) -> list[Tokens]:
+        """Every pair with its candidates as token ids; raises as ``score`` does."""
         tokens = [t for t in encode_candidates(self.encoder, pairs, self.candidates) if t is not None]
-        if self.limited:
-            refuse_small(pairs, [t.longest for t in tokens], self.batch_tokens)
         for pair, t in zip(pairs, tokens, strict=True):
             if not min(map(len, t.contexts)):
                 raise empty_prompt(pair)
+        return tokens
+
+    def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
+        tokens = self.encoded(pairs)
+        if self.limited:
+            refuse_small(pairs, [t.longest for t in tokens], self.batch_tokens)
         asked = Asked.of(tokens)
         more = [query.rest(self.forward.free_masks) for query in asked.queries]
         walk = Walk(
@@ -161,7 +166,7 @@ class GenerateScorer(Scorer):
     """``generate``: greedy decoding, and the task's own reading of the text.
 
     Args:
-        longest_answer: tokens of the longest gold answer of a free task; None where there is none.
+        room: most tokens to generate.
     """
 
     cpu_tokens = CPU_DECODING_TOKENS
@@ -172,13 +177,10 @@ class GenerateScorer(Scorer):
         tokenizer: PreTrainedTokenizerBase,
         task: Task,
         options: Options,
-        longest_answer: int | None = None,
+        room: int,
     ) -> None:
         super().__init__(model, tokenizer, task, options)
-        if task.type != "free":
-            longest_answer = longest(self.tokenizer, task.answers)
-        room = FREE_TOKENS if longest_answer is None else longest_answer + SPARE_TOKENS
-        self.max_new_tokens = options.max_new_tokens or room
+        self.max_new_tokens = room
         self.end_ids = _end_ids(model, self.encoder)
 
     def too_long(self, pairs: Sequence[Pair]) -> list[TooLong]:
@@ -188,13 +190,18 @@ class GenerateScorer(Scorer):
             TooLong(p, self.encoder.max_length) for p, row in zip(doubtful, ids, strict=True) if not self._fits(row)
         ]
 
-    def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
+    def encoded(self, pairs: Sequence[Pair]) -> list[Ids]:
+        """The prompt of every pair as token ids; raises as ``score`` does."""
         prompts = encode_prompts(self.encoder, pairs)
         for pair, ids in zip(pairs, prompts, strict=True):
             if not len(ids):
                 raise empty_prompt(pair)
             if not self._fits(ids):
                 raise TooLong(pair, self.encoder.max_length).error()
+        return prompts
+
+    def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
+        prompts = self.encoded(pairs)
         if self.limited:
             refuse_small(pairs, [len(ids) + self.max_new_tokens for ids in prompts], self.batch_tokens)
         more = [self.max_new_tokens] * len(prompts)
@@ -245,14 +252,16 @@ def make_scorer(
     """The scorer that ``options`` ask for; ``examples`` tell how long free answers are."""
     if options.scoring_of(task) != "generate":
         return CandidateScorer(model, tokenizer, task, options)
-    answers = [e.answer for e in examples if e.answer] if task.type == "free" else []
-    return GenerateScorer(model, tokenizer, task, options, longest(tokenizer, answers) if answers else None)
+    return GenerateScorer(model, tokenizer, task, options, answer_room(tokenizer, task, options, examples))
 
 
-def longest(tokenizer: PreTrainedTokenizerBase, answers: Sequence[str]) -> int:
-    """Tokens of the longest answer."""
+def answer_room(tokenizer: PreTrainedTokenizerBase, task: Task, options: Options, examples: Sequence[Example]) -> int:
+    """Most tokens to generate: what was asked for, else those of the longest answer and some more."""
+    answers = task.answers if task.type != "free" else [e.answer for e in examples if e.answer]
+    if options.max_new_tokens or not answers:
+        return options.max_new_tokens or FREE_TOKENS
     rows = tokenizer([f" {a}" for a in answers], add_special_tokens=False, verbose=False)["input_ids"]
-    return max(map(len, rows))
+    return max(map(len, rows)) + SPARE_TOKENS
 
 
 def _end_ids(model: PreTrainedModel, encoder: Encoder) -> frozenset[int]:

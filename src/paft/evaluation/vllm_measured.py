@@ -16,11 +16,11 @@ from paft.evaluation.cells import refuse_other_work
 from paft.evaluation.identity import folder_digest
 from paft.evaluation.measured import Measured
 from paft.evaluation.options import Options
-from paft.evaluation.scoring import Scorer
+from paft.evaluation.scoring import Scorer, answer_room
 from paft.evaluation.vllm_engine import Engine, Settings, adapter_path
 from paft.evaluation.vllm_files import local_folder, lora_room
 from paft.evaluation.vllm_model import VllmModel
-from paft.evaluation.vllm_scoring import VllmCandidates, VllmGenerate, answer_room
+from paft.evaluation.vllm_scoring import VllmCandidates, VllmGenerate
 from paft.models import Encoder, ModelSource, load_tokenizer
 from paft.models.loading import DTYPES, refuse_other_architecture
 from paft.models.source import ADAPTER_CONFIG

@@ -10,11 +10,11 @@ from transformers import PreTrainedTokenizerBase
 from paft.evaluation.asked import Asked
 from paft.evaluation.cells import Cell
 from paft.evaluation.forward import Row
-from paft.evaluation.generate import Generated, _generated, _line_done
+from paft.evaluation.generate import Generated, generated, line_done
 from paft.evaluation.options import Options
-from paft.evaluation.pairs import Pair, TooLong, empty_prompt, encode_candidates, encode_prompts
+from paft.evaluation.pairs import Pair
 from paft.evaluation.planning import Ids
-from paft.evaluation.scoring import FREE_TOKENS, SPARE_TOKENS, CandidateScorer, GenerateScorer, longest
+from paft.evaluation.scoring import CandidateScorer, GenerateScorer
 from paft.evaluation.vllm_engine import Engine
 from paft.models import Encoder
 from paft.tasks.base import Example, Task
@@ -35,10 +35,7 @@ class VllmCandidates(CandidateScorer):
         self.scoring, self.normalize = options.scoring_of(task), options.normalize
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
-        tokens = [t for t in encode_candidates(self.encoder, pairs, self.candidates) if t is not None]
-        for pair, t in zip(pairs, tokens, strict=True):
-            if not min(map(len, t.contexts)):
-                raise empty_prompt(pair)
+        tokens = self.encoded(pairs)
         asked = Asked.of(tokens)
         order = in_order([query.context for query in asked.queries])
         for members in portions(order, [len({ids[:-1] for ids in asked.queries[i].candidates}) for i in order]):
@@ -70,12 +67,7 @@ class VllmGenerate(GenerateScorer):
         self.stop_ids = end_ids.union(breaks)
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
-        prompts = encode_prompts(self.encoder, pairs)
-        for pair, ids in zip(pairs, prompts, strict=True):
-            if not len(ids):
-                raise empty_prompt(pair)
-            if not self._fits(ids):
-                raise TooLong(pair, self.encoder.max_length).error()
+        prompts = self.encoded(pairs)
         order = in_order(prompts)
         for members in portions(order, [1] * len(order)):
             made = self._write([prompts[i] for i in members], [pairs[i].example for i in members])
@@ -92,7 +84,7 @@ class VllmGenerate(GenerateScorer):
             pieces = zip(open_, made, strict=True)
             open_ = [i for i, ids in pieces if not self._take(examples[i], out[i], ids)]
             rounds += 1
-        return [_generated(self.tokenizer, ids) for ids in out]
+        return [generated(self.tokenizer, ids) for ids in out]
 
     def _stops(self, example: Example, rounds: int) -> frozenset[int]:
         """Where a row stops; one that no line break can end runs on."""
@@ -105,15 +97,9 @@ class VllmGenerate(GenerateScorer):
             out.append(token)
             if token in self.end_ids or len(out) == self.max_new_tokens:
                 return True
-            if _line_done(self.tokenizer, out, 0, lambda _, text: self._complete(example, text)):
+            if line_done(self.tokenizer, out, 0, lambda _, text: self._complete(example, text)):
                 return True
         return False
-
-
-def answer_room(tokenizer: PreTrainedTokenizerBase, task: Task, options: Options, examples: Sequence[Example]) -> int:
-    """Most tokens to generate: what was asked for, else those of the longest answer and some more."""
-    answers = task.answers if task.type != "free" else [e.answer for e in examples if e.answer]
-    return options.max_new_tokens or (longest(tokenizer, answers) + SPARE_TOKENS if answers else FREE_TOKENS)
 
 
 def in_order(rows: Sequence[Row]) -> list[int]:
