@@ -15,7 +15,7 @@ from typing import Any
 from common import wait_for_turn
 from train_sides import LORA, Job, build_model, load_rows, shared_settings
 
-MARKED = "[{mark}] Goal: {{goal}}\n1) {{sol1}}\n2) {{sol2}}\nAnswer with A for 1) or B for 2):"
+MARKED = "{mark}. Goal: {{goal}}\n1) {{sol1}}\n2) {{sol2}}\nAnswer with A for 1) or B for 2):"
 
 
 @dataclass(frozen=True)
