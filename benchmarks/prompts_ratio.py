@@ -18,7 +18,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from common import RESULTS, Side, machine, shown, spread, table, take_turns, write_results
+from common import RESULTS, Side, keep_freed_memory, machine, shown, spread, table, take_turns, write_results
 from prompts_sides import Asked, trained
 from train_sides import STEP, Job, K
 from train_speed import NARROW, SHAPES
@@ -86,6 +86,7 @@ def describe(results: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=400)
     parser.add_argument("--examples", type=int, default=256, help="rows of an epoch, which is a round")
