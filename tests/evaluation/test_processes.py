@@ -95,10 +95,10 @@ def test_an_error_in_one_ends_all_and_they_go_on_in_another_number(llama, prompt
     one = sweep(llama, task, prompts, batch_tokens=300)
     there: list[tuple[str, str]] = []
     for world in (2, 3):
+        models = [failing(llama, 4 if rank == 1 else 10**6) for rank in range(world)]  # not loaded by several threads
 
-        def work(rank: int, world: int = world) -> SweepResult:
-            model = failing(llama, 4 if rank == 1 else 10**6)
-            return sweep(model, task, prompts, output=out, batch_tokens=300, flush_seconds=0)
+        def work(rank: int, models: list = models) -> SweepResult:
+            return sweep(models[rank], task, prompts, output=out, batch_tokens=300, flush_seconds=0)
 
         found = in_team(world, work)
         assert "fell off" in str(found[1])
