@@ -122,8 +122,8 @@ def _print_table(tokens: list[Token], out: Console) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head, justify in (("", "right"), ("id", "right"), ("token", "left"), ("text", "left"), ("supervised", "left")):
-        table.add_column(head, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for head in ("", "id", "token", "text", "supervised"):
+        table.add_column(head, justify="right" if head in ("", "id") else "left", overflow="fold")
     for t in tokens:
         mark = "yes" if t.supervised else ""
         row_style = "green" if t.supervised else ""

@@ -65,7 +65,8 @@ def one_voice() -> Iterator[bool]:
     try:
         mine = team.takes_the_word()
     except RuntimeError:  # the others cannot be reached
-        mine, team = True, None  # type: ignore[assignment]
+        yield True
+        return
     yield mine
-    if mine and team is not None:
+    if mine:
         team.has_spoken()

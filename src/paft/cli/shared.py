@@ -51,7 +51,9 @@ class ScoringOptions:
     normalize: Literal["none", "tokens", "bytes"] = option("compare log-likelihoods as they are, or per unit", "none")
     max_length: int = option("most tokens of prompt and answer; nothing is cut", 1024)
     max_new_tokens: int | None = option("most tokens to generate; by default the longest answer's and 4 more", None)
-    batch_tokens: int | None = option("most tokens of a batch; by default 512 on a CPU, 16384 elsewhere", None)
+    batch_tokens: int | None = option(
+        "most tokens of a batch; by default 512 on a CPU (8192 to generate), 16384 elsewhere", None
+    )
     chat: Literal["auto", "on", "off"] = option(
         "put prompts into the model's chat template; auto is as in training, else where there is one", "auto"
     )

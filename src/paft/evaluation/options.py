@@ -19,7 +19,7 @@ class Options:
         scoring: ``likelihood``, ``generate`` or ``continuation``; ``auto`` is ``generate`` for free answers, else
             ``likelihood``.
         normalize: divide a candidate's log-likelihood by nothing, its ``tokens`` or the ``bytes`` of its text.
-        batch_tokens: most tokens of a batch, padding included; None is 512 on a CPU (2,048 to generate) and 16,384
+        batch_tokens: most tokens of a batch, padding included; None is 512 on a CPU (8,192 to generate) and 16,384
             elsewhere, and a longer row then stands alone.
         max_length: most tokens of prompt and answer; never more than the model has positions.
         max_new_tokens: most tokens to generate; None is the longest answer and 4 more.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from paft.errors import RunError
 from paft.evaluation.asked import Asked
@@ -43,7 +44,7 @@ FREE_TOKENS = 64  # for free answers where no gold answer tells how long they ar
 T = TypeVar("T")
 
 
-class Scorer:
+class Scorer(ABC):
     """What both ways of scoring share: the model, the encoder and the limits.
 
     The result for a pair does not depend on which others share its batch, beyond the noise of floating point.
@@ -67,6 +68,7 @@ class Scorer:
         self.limited = options.batch_tokens is not None  # a limit that was asked for is kept, or it is an error
         self.max_rows = max(1, LOGITS // self.forward.vocabulary)
 
+    @abstractmethod
     def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
         """The cells of ``pairs``, one list per batch, longest pairs first.
 
@@ -75,11 +77,10 @@ class Scorer:
             InputError: ``batch_tokens`` is too small for a pair.
             RunError: out of memory, or log-likelihoods that are not numbers.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def too_long(self, pairs: Sequence[Pair]) -> list[TooLong]:
         """The pairs that do not fit ``max_length``."""
-        raise NotImplementedError
 
     def _run(self, work: Callable[[], T]) -> T:
         try:
@@ -181,7 +182,7 @@ class GenerateScorer(Scorer):
     ) -> None:
         super().__init__(model, tokenizer, task, options)
         self.max_new_tokens = room
-        self.end_ids = _end_ids(model, self.encoder)
+        self.end_ids = end_ids(self.encoder, getattr(model, "generation_config", None))
 
     def too_long(self, pairs: Sequence[Pair]) -> list[TooLong]:
         doubtful = [p for p in pairs if may_be_long(self.encoder, p, self.max_new_tokens)]
@@ -264,8 +265,8 @@ def answer_room(tokenizer: PreTrainedTokenizerBase, task: Task, options: Options
     return max(map(len, rows)) + SPARE_TOKENS
 
 
-def _end_ids(model: PreTrainedModel, encoder: Encoder) -> frozenset[int]:
+def end_ids(encoder: Encoder, settings: GenerationConfig | None) -> frozenset[int]:
     """The encoder's end token, the tokenizer's, and those the model's generation settings name."""
-    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    named: Any = getattr(settings, "eos_token_id", None)
     named = named if isinstance(named, list | tuple) else [named]
     return frozenset(int(i) for i in (encoder.end_id, encoder.tokenizer.eos_token_id, *named) if i is not None)

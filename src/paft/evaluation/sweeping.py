@@ -80,7 +80,7 @@ def sweep(
             ``likelihood``.
         limit: a uniform sample of that many examples, the same for every model.
         top: accuracy from which a prompt counts as a top prompt; by default the task's.
-        batch_tokens: most tokens of a batch, padding included; by default 512 on a CPU (2,048 to generate) and
+        batch_tokens: most tokens of a batch, padding included; by default 512 on a CPU (8,192 to generate) and
             16,384 elsewhere, where a longer row stands alone.
         max_length: most tokens of prompt and answer.
         normalize: compare log-likelihoods as they are (``none``), per token (``tokens``) or per byte (``bytes``).

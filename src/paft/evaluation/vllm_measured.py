@@ -16,7 +16,7 @@ from paft.evaluation.cells import refuse_other_work
 from paft.evaluation.identity import folder_digest
 from paft.evaluation.measured import Measured
 from paft.evaluation.options import Options
-from paft.evaluation.scoring import Scorer, answer_room
+from paft.evaluation.scoring import Scorer, answer_room, end_ids
 from paft.evaluation.vllm_engine import Engine, Settings, adapter_path
 from paft.evaluation.vllm_files import local_folder, lora_room
 from paft.evaluation.vllm_model import VllmModel
@@ -133,18 +133,15 @@ def _scorer(
     if options.scoring_of(task) != "generate":
         return VllmCandidates(engine, encoder, tokenizer, task, options)
     room = answer_room(tokenizer, task, options, examples)
-    return VllmGenerate(engine, encoder, tokenizer, task, options, room, _end_ids(folder, config, encoder))
+    return VllmGenerate(engine, encoder, tokenizer, task, options, room, end_ids(encoder, _generation(folder, config)))
 
 
-def _end_ids(folder: Path, config: PretrainedConfig, encoder: Encoder) -> frozenset[int]:
-    """The encoder's end token, the tokenizer's, and those the model's generation settings name."""
+def _generation(folder: Path, config: PretrainedConfig) -> GenerationConfig:
+    """The model's generation settings."""
     try:
-        settings = GenerationConfig.from_pretrained(folder)
+        return GenerationConfig.from_pretrained(folder)
     except OSError:  # there are none: they follow from the model's own
-        settings = GenerationConfig.from_model_config(config)
-    named: Any = settings.eos_token_id
-    named = named if isinstance(named, list | tuple) else [named]
-    return frozenset(int(i) for i in (encoder.end_id, encoder.tokenizer.eos_token_id, *named) if i is not None)
+        return GenerationConfig.from_model_config(config)
 
 
 def _config(folder: Path, trust_remote_code: bool) -> PretrainedConfig:
