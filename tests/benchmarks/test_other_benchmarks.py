@@ -25,14 +25,17 @@ def run(script: str, output: Path, *options: str) -> tuple[dict[str, Any], str]:
 
 @pytest.mark.slow
 def test_prompts_ratio(shared_data: Path, tmp_path: Path) -> None:
-    options = ("--quick", "--prompts", "12", "--examples", "32", "--rounds", "2")
+    options = ("--quick", "--prompts", "12", "--examples", "32", "--rounds", "2", "--starts", "2")
     results, text = run("prompts_ratio", tmp_path, *options)
     found = results["comparison"]
     assert found["same_tokens"]
-    assert [side["prompts"] for side in found["sides"].values()] == [1, 12, 1, 12]
+    assert [side["prompts"] for side in found["sides"].values()] == [1, 1, 12, 1, 12]
     assert min(found["sides"]["alike, one"]["tokens"]) > 32 * 40
-    assert all(0.3 < ratio["median"] < 3 for ratio in found["ratios"].values())
-    assert "the same tokens on both sides" in text
+    for ratio in found["ratios"].values():
+        assert len(ratio["of_starts"]) == 2
+        assert ratio["low"] < ratio["mean"] < ratio["high"]
+        assert 0.3 < ratio["mean"] < 3
+    assert "the same tokens on all sides" in text
 
 
 @pytest.mark.slow
