@@ -159,7 +159,8 @@ def _training(method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     steps = epochs * examples // settings["per_device_train_batch_size"]
     many = method in ("paft", "static-mix")
     facts = {"seconds": 0.2 * steps, "steps": steps, "examples": examples, "epochs": epochs}
-    return {**facts, "prompts": settings["train_prompts"] if many else 1, "final_loss": 0.2, "dropped": 0}
+    facts |= {"prompts": settings["train_prompts"] if many else 1, "final_loss": 0.2, "dropped": 0}
+    return facts | {"processor_seconds": 0.3 * steps * (1 + many), "tokens": examples * epochs * (20 + 20 * many)}
 
 
 def _selection(method: str, seed: int) -> dict[str, Any] | None:

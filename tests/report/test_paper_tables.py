@@ -193,11 +193,26 @@ def test_tables_4_and_5(full: Comparison) -> None:
 def test_table_6(full: Comparison) -> None:
     sheet = training(full, ["pets"])[0]
     assert "base" not in column(sheet, "seconds")
-    assert column(sheet, "s / step")["paft"] == "0.20"
     assert column(sheet, "ms / example")["paft"] == "25.0"  # 0.2 s for a step of eight examples
-    assert column(sheet, "x user")["user"] == "1.00"
+    assert column(sheet, "x user")["paft"] == "1.00"
+    assert column(sheet, "x user, processor")["paft"] == "2.00"
+    assert column(sheet, "tokens / example") == {
+        m: "40.0" if m in ("paft", "static-mix") else "20.0" for m in column(sheet, "steps")
+    }
     only_base = replace(full, records=[r for r in full.records if r.method == "base"])
     assert training(only_base, ["pets"]) == []
+
+
+def test_table_6_of_records_from_before_tokens_were_counted(full: Comparison) -> None:
+    old = [replace(r, training=r.training and {**r.training, "tokens": None}) for r in full.records]
+    for record in old:
+        if record.training:
+            del record.training["processor_seconds"]
+    heads = [c.head for c in training(replace(full, records=old), ["pets"])[0].columns]
+    assert heads == ["method", "seconds", "x user", "steps", "ms / example"]
+    newer = [r if r.seed else o for r, o in zip(full.records, old, strict=True)]
+    mixed = training(replace(full, records=newer), ["pets"])[0]
+    assert column(mixed, "tokens / example")["user"] == "20.0"  # of the seeds that counted them
 
 
 def test_table_7(full: Comparison, tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def assert_same(run: Path, whole: Path, weights: str = "adapter_model.safetensor
     assert found.keys() == wanted.keys()
     assert all(found[name].equal(wanted[name]) for name in wanted)
     assert lines(run) == lines(whole)
+    tokens = [json.loads((folder / "result.json").read_text())["tokens"] for folder in (run, whole)]
+    assert tokens[0] == tokens[1]
     for plan in (whole / "plan").iterdir():
         assert (run / "plan" / plan.name).read_bytes() == plan.read_bytes()
 

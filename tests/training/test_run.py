@@ -78,6 +78,21 @@ def test_the_run_folder(finished, tiny_model_dir):
     assert json.loads((finished / "result.json").read_text())["steps"] == 3
 
 
+def test_what_a_run_spent(finished, tiny_model_dir):
+    result = json.loads((finished / "result.json").read_text())
+    plan = pq.read_table(finished / "plan" / "epoch-0.parquet").to_pydict()
+    examples = {e.id: e for e in make_task().examples("train")}
+    prompts = {p.id: p for p in PromptSet.load(finished / "prompts.jsonl")}
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir("llama"))
+    tokens = 0
+    for example, prompt in zip(plan["example_id"], plan["prompt_id"], strict=True):
+        text = prompts[prompt].render(examples[example].slots)
+        glue = "" if text[-1].isspace() else " "
+        tokens += len(tokenizer(text + glue + examples[example].answer)["input_ids"]) + 1  # the end token
+    assert result["tokens"] == tokens
+    assert 0 < result["processor_seconds"] < 100
+
+
 def test_the_folder_loads_with_plain_peft_and_merges(finished, tiny_model_dir, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(finished)
     inputs = tokenizer("Text: the box. Topic:", return_tensors="pt")

@@ -116,6 +116,8 @@ def _train(grid: Grid, cell: GridCell, places: Places, selected: bool, progress:
         "prompts": 1 if single else len(prompts),
         "final_loss": result.final_loss,
         "dropped": result.dropped,
+        "processor_seconds": result.processor_seconds,
+        "tokens": result.tokens,
     }
 
 

@@ -111,7 +111,8 @@ class Record:
             empty for the comparison itself.
         settings: everything that decides the outcome, the prompts and examples by their digests.
         sweeps: what was measured with each set of prompts; ``unseen`` is always there.
-        training: ``seconds, steps, examples, epochs, prompts, final_loss, dropped``; None for ``base``.
+        training: ``seconds, steps, examples, epochs, prompts, final_loss, dropped, processor_seconds, tokens``, the
+            last two None in older records; None for ``base``.
         selection: ``prompt_id, text, score, queries, calls, seconds`` of the prompt that was chosen; None where
             nothing was chosen.
     """

@@ -19,6 +19,7 @@ NO_TIME = (
     "These sweeps compared the likelihood of given answers and wrote none, so they do not tell how long a model takes "
     "to answer; use scoring: generate for that."
 )
+SPENT = ("processor s", "x user, processor", "tokens / example")
 WRITER = ("kind", "model", "strategy")
 
 
@@ -41,22 +42,25 @@ def inference(comparison: Comparison, tasks: Sequence[str]) -> Sheet:
 
 
 def training(comparison: Comparison, tasks: Sequence[str]) -> list[Sheet]:
-    """Table 6: seconds of training, by step and by example, and beside those of the user prompt."""
+    """Table 6: what training took, by example too and beside the user prompt's; prompts differ in length."""
     groups = {task: {m: g for m, g in comparison.methods(task).items() if _trained(g)} for task in tasks}
     if not any(groups.values()):
         return []
-    heads = ("seconds", "steps", "s / step", "ms / example", "x user")
+    kept = [_trained(records) for group in groups.values() for records in group.values()]
+    counted = any(fact.get("tokens") for facts in kept for fact in facts)
+    heads = ("seconds", "x user", "steps", "ms / example", *(SPENT if counted else ()))
     columns = [Column("method"), *(Column(head, _group(task, tasks)) for task in tasks for head in heads)]
     rows = []
     for method in _methods(groups):
         cells: list[str] = []
         for group in groups.values():
-            user = _mean(_trained(group.get("user", [])), "seconds")
-            cells += _training_cells(group[method], user) if method in group else [NONE] * len(heads)
+            shown = _training_cells(group[method], group.get("user", [])) if method in group else [NONE] * 7
+            cells += shown[: len(heads)]
         rows.append(row([method, *cells]))
     notes = [
         "Averaged over seeds; an example counts once for each epoch. The choice of a prompt is left out, see below.",
-        "Seconds depend on what else the machine was doing.",
+        "Seconds depend on what else the machine was doing"
+        + ("; processor seconds and tokens are of the seeds that counted them." if counted else "."),
     ]
     return [Sheet("table-6", "Table 6. Time of training", columns, rows, notes)]
 
@@ -140,14 +144,20 @@ def _speed_ups(groups: Mapping[str, Mapping[str, Sequence[Record]]], methods: Se
     return rows
 
 
-def _training_cells(group: Sequence[Record], user: float | None) -> list[str]:
-    facts = _trained(group)
-    seconds, steps = _mean(facts, "seconds"), _mean(facts, "steps")
+def _training_cells(group: Sequence[Record], user: Sequence[Record]) -> list[str]:
+    facts, users = _trained(group), _trained(user)
+    seconds, processor, steps = (_mean(facts, name) for name in ("seconds", "processor_seconds", "steps"))
     seen = [f["examples"] * f["epochs"] for f in facts if f.get("examples") and f.get("epochs")]
-    each = None if seconds is None or len(seen) < len(facts) else 1000 * seconds / float(np.mean(seen))
-    per_step = seconds / steps if seconds is not None and steps else None
-    ratio = seconds / user if seconds is not None and user else None
-    return [decimal(seconds), decimal(steps, 0), decimal(per_step, 2), decimal(each), decimal(ratio, 2)]
+    rows = float(np.mean(seen)) if len(seen) == len(facts) else None
+    per_example = _over(1000 * seconds if seconds else None, rows)
+    tokens = _over(_mean(facts, "tokens"), rows)
+    ratios = [_over(_mean(facts, name), _mean(users, name)) for name in ("seconds", "processor_seconds")]
+    first = [decimal(seconds), decimal(ratios[0], 2), decimal(steps, 0), decimal(per_example)]
+    return [*first, decimal(processor), decimal(ratios[1], 2), decimal(tokens)]
+
+
+def _over(value: float | None, of: float | None) -> float | None:
+    return value / of if value is not None and of else None
 
 
 def _trained(group: Sequence[Record]) -> list[Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from paft.report.comparison import Comparison
 from paft.report.page_text import cut
 
 VARIED = ("examples_per_prompt", "num_train_epochs", "train_prompts", "limit", "lora_r", "learning_rate")
-TRAINING = ("seconds", "steps", "examples", "epochs", "prompts", "final_loss", "dropped")
+TRAINING = ("seconds", "steps", "examples", "epochs", "prompts", "final_loss", "dropped", "processor_seconds", "tokens")
 SELECTION = ("queries", "calls", "seconds", "score")
 
 Groups = Mapping[str, Sequence[Record]]

@@ -23,13 +23,17 @@ class RunCallback(TrainerCallback):
 
     def __init__(self, trainer: PaftTrainer) -> None:
         self.trainer = trainer
-        self.started = time.monotonic()
+        self.start_clocks()
         self.save_later = False
+
+    def start_clocks(self) -> None:
+        """Time and processor time count from here on."""
+        self.started, self.processor_started = time.monotonic(), time.process_time()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.started = time.monotonic()
+        self.start_clocks()
         self.trainer.restore_progress()
         if state.best_global_step:  # the path in the state is where the run stood when it was saved
             best = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"

@@ -29,6 +29,7 @@ class Progress:
         window_start: the step of that line.
         seconds: time trained so far.
         dropped: rows left out as too long.
+        processor_seconds, tokens: what all processes spent so far; 0 in checkpoints of before they were counted.
     """
 
     step: int
@@ -37,6 +38,8 @@ class Progress:
     window_start: int
     seconds: float
     dropped: int
+    processor_seconds: float = 0.0
+    tokens: int = 0
 
 
 def seal(folder: Path, progress: Progress) -> None:

@@ -19,7 +19,7 @@ class ResumableTrainer(StepTrainer):
     """A trainer whose runs can be killed at any moment.
 
     Attributes:
-        run_callback: started the clock of this process.
+        run_callback: started the clocks of this process.
     """
 
     run_callback: RunCallback
@@ -39,6 +39,17 @@ class ResumableTrainer(StepTrainer):
         """Time trained so far, that before interruptions too."""
         return (self._resumed.seconds if self._resumed else 0.0) + time.monotonic() - self.run_callback.started
 
+    def spent(self) -> tuple[float, int]:
+        """Processor seconds and tokens, padding counted, of all processes so far, those before interruptions too.
+
+        Every process has to ask.
+        """
+        milliseconds = round(1000 * (time.process_time() - self.run_callback.processor_started))
+        mine = torch.tensor([milliseconds, self.tokens], device=self.args.device)
+        milliseconds, tokens = self.accelerator.reduce(mine, "sum").tolist()
+        before = (self._resumed.processor_seconds, self._resumed.tokens) if self._resumed else (0.0, 0)
+        return round(before[0] + milliseconds / 1000, 3), before[1] + tokens
+
     def restore_progress(self) -> None:
         """Take up what Trainer's own state leaves out: the loss since the last log line, and the counts."""
         if self._resumed is not None:
@@ -54,11 +65,12 @@ class ResumableTrainer(StepTrainer):
         finally:
             self.args.save_total_limit = limit
         window = self.accelerator.gather(self._tr_loss.reshape(1)).mean().item()
+        spent = self.spent()
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             step, stopped = self.state.global_step, self.control.should_training_stop
             progress = checkpoints.Progress(
-                step, stopped, window, self._globalstep_last_logged, self.seconds(), self.dropped
+                step, stopped, window, self._globalstep_last_logged, self.seconds(), self.dropped, *spent
             )
             checkpoints.seal(self.run_folder / f"checkpoint-{step}", progress)
             checkpoints.rotate(self.run_folder, limit, self.state.best_model_checkpoint)

@@ -39,6 +39,8 @@ class TrainResult:
         steps: optimiser steps.
         final_loss: of the last log line, in nats per answer token; None where nothing was logged.
         dropped: rows left out as longer than ``max_length``.
+        processor_seconds: those of all processes while they trained.
+        tokens: tokens of all forward passes of training, padding counted. Both None in runs older than they are.
     """
 
     output_dir: Path
@@ -46,6 +48,8 @@ class TrainResult:
     steps: int
     final_loss: float | None
     dropped: int = 0
+    processor_seconds: float | None = None
+    tokens: int | None = None
 
 
 def _to_stderr(text: str) -> None:
@@ -139,8 +143,8 @@ def _finish(trainer: PaftTrainer, say: Callable[[str], None]) -> TrainResult:
     trainer.save_model()
     run = trainer.run_folder
     losses = [row["loss"] for row in read_metrics(run) if row.get("loss") is not None]
-    seconds = round(trainer.seconds(), 3)
-    result = TrainResult(run, seconds, trainer.state.global_step, losses[-1] if losses else None, trainer.dropped)
+    loss, steps = losses[-1] if losses else None, trainer.state.global_step
+    result = TrainResult(run, round(trainer.seconds(), 3), steps, loss, trainer.dropped, *trainer.spent())
     if result.dropped and trainer.is_world_process_zero():
         say(f"{result.dropped} rows longer than --max-length {trainer.args.max_length} were left out")
     if trainer.is_world_process_zero():

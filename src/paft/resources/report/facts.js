@@ -1,6 +1,7 @@
 // Costs, settings, environment, failed cells, the paper's figures and how to run it again.
 const COSTS = [
-  ["training", (c) => duration(c.training.seconds)], ["steps", (c) => whole(c.training.steps)],
+  ["training", (c) => duration(c.training.seconds)], ["processor time", (c) => duration(c.training.processor_seconds)],
+  ["tokens trained on", (c) => whole(c.training.tokens)], ["steps", (c) => whole(c.training.steps)],
   ["examples", (c) => whole(c.training.examples)], ["epochs", (c) => plainNumber(c.training.epochs)],
   ["prompts", (c) => whole(c.training.prompts)], ["final loss", (c) => plainNumber(c.training.final_loss)],
   ["dropped", (c) => (c.training.dropped ? whole(c.training.dropped) : NONE)],
