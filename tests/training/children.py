@@ -169,6 +169,16 @@ def train_sharded(rank: int, port: int, model: Path, output: Path, changes: dict
     train_here(model, output, changes)
 
 
+def train_by_deepspeed(rank: int, port: int, model: Path, output: Path, changes: dict[str, Any]) -> None:
+    """A share of a run under DeepSpeed, which on a GPU would start its own process group by itself."""
+    take_place(rank, port)
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    import deepspeed
+
+    deepspeed.init_distributed("gloo", auto_mpi_discovery=False)
+    train_here(model, output, changes)
+
+
 def shard_on_cpu() -> None:
     """Let accelerate believe in GPUs: it starts FSDP only where it sees some, though torch shards on a CPU too."""
     import torch

@@ -10,13 +10,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from training.children import fail_in_one, keep_gradients, train_here, train_sharded, train_share
+from training.children import fail_in_one, keep_gradients, train_by_deepspeed, train_here, train_sharded, train_share
 from training.helpers import TEMPLATES, make_task
 
 from paft.training import read_plan
@@ -24,7 +25,10 @@ from paft.training.plan import plan_path
 
 CTX = multiprocessing.get_context("forkserver")
 CTX.set_forkserver_preload(["paft.training"])
-RESOURCES = Path(__file__).resolve().parents[2] / "src" / "paft" / "resources" / "demo"
+ROOT = Path(__file__).resolve().parents[2]
+RESOURCES = ROOT / "src" / "paft" / "resources" / "demo"
+RECIPES = ROOT / "recipes" / "accelerate"
+ADAPTER = "adapter_model.safetensors"
 
 
 def free_port() -> int:
@@ -124,7 +128,7 @@ def test_two_processes_and_one(packing, tiny_model_dir, tmp_path):
     train_here(model, tmp_path / "one", {"per_device_train_batch_size": 6, "packing": packing})
     changes = {"per_device_train_batch_size": 3, "batch_tokens": 130, "ddp_backend": "gloo", "packing": packing}
     in_two(train_share, model, tmp_path / "two", changes)
-    same_adapter(tmp_path / "one", tmp_path / "two")
+    same_weights(tmp_path / "one", tmp_path / "two")
     for epoch in range(2):
         assert read_plan(plan_path(tmp_path / "one", epoch)) == read_plan(plan_path(tmp_path / "two", epoch))
     goes_on(tmp_path / "two", 10, train_share, model, changes)
@@ -137,27 +141,44 @@ def test_sharded_by_fsdp(tiny_model_dir, tmp_path):
     train_here(model, tmp_path / "one", {"per_device_train_batch_size": 6, "num_train_epochs": 1})
     changes = {"per_device_train_batch_size": 3, "batch_tokens": 130, "num_train_epochs": 1}
     in_two(train_sharded, model, tmp_path / "two", changes)
-    same_adapter(tmp_path / "one", tmp_path / "two")
+    same_weights(tmp_path / "one", tmp_path / "two")
     record = json.loads((tmp_path / "two/environment.json").read_text())
     assert "FSDP" in record["packing"]["reason"]
     goes_on(tmp_path / "two", 5, train_sharded, model, changes)
 
 
-def same_adapter(one: Path, two: Path) -> None:
-    first, second = (load_file(run / "adapter_model.safetensors") for run in (one, two))
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
+@pytest.mark.parametrize(("stage", "full"), [(2, False), (2, True), (3, False), (3, True)])
+def test_sharded_by_deepspeed(stage, full, tiny_model_dir, tmp_path):
+    recipe = json.loads((RECIPES / f"deepspeed-zero{stage}.json").read_text())
+    model, plain = tiny_model_dir("llama"), {"num_train_epochs": 1, "full": full}
+    train_here(model, tmp_path / "one", plain | {"per_device_train_batch_size": 6})
+    changes = plain | {"per_device_train_batch_size": 3, "deepspeed": recipe}
+    in_two(train_by_deepspeed, model, tmp_path / "two", changes)
+    saved = "model.safetensors" if full else ADAPTER
+    same_weights(tmp_path / "one", tmp_path / "two", saved)
+    assert "DeepSpeed" in json.loads((tmp_path / "two/environment.json").read_text())["packing"]["reason"]
+    goes_on(tmp_path / "two", 5, train_by_deepspeed, model, changes, saved)
+
+
+def same_weights(one: Path, two: Path, saved: str = ADAPTER) -> None:
+    first, second = (load_file(run / saved) for run in (one, two))
     assert first.keys() == second.keys()
     assert all(torch.allclose(first[n], second[n], rtol=1e-4, atol=1e-6) for n in first)
     assert rows(two) == pytest.approx(rows(one), rel=1e-4)
 
 
-def goes_on(run: Path, last: int, target: Callable[..., None], model: Path, changes: dict[str, Any]) -> None:
+def goes_on(
+    run: Path, last: int, target: Callable[..., None], model: Path, changes: dict[str, Any], saved: str = ADAPTER
+) -> None:
     """From the checkpoint before the last, two processes end with the same bits as without the stop."""
     again = run.with_name("again")
     shutil.copytree(run, again)
     (again / "result.json").unlink()
     (again / f"checkpoint-{last}" / "paft_complete.json").unlink()
     in_two(target, model, again, changes)
-    whole, resumed = (load_file(folder / "adapter_model.safetensors") for folder in (run, again))
+    whole, resumed = (load_file(folder / saved) for folder in (run, again))
     assert all(whole[n].equal(resumed[n]) for n in whole)
     assert rows(again) == rows(run)
 

@@ -15,6 +15,7 @@ from paft.errors import InputError
 from paft.tasks.ids import places
 from paft.training.batches import Row
 from paft.training.plan import EpochPlan
+from paft.training.sharding import numel
 
 if TYPE_CHECKING:
     from paft.training.trainer import PaftTrainer
@@ -93,15 +94,15 @@ def estimate(trainer: PaftTrainer) -> Estimate:
     trained = [p for p in model.parameters() if p.requires_grad]
     micro = min(args.batch_tokens, args.train_batch_size * trainer.longest)
     return Estimate(
-        parameters=sum(p.numel() * (2 if _in_four_bits(p) else 1) for p in model.parameters()),
-        trainable=sum(p.numel() for p in trained),
+        parameters=sum(numel(p) * (2 if _in_four_bits(p) else 1) for p in model.parameters()),
+        trainable=sum(numel(p) for p in trained),
         examples=batches.count,
         epochs=steps / batches.steps,
         steps=steps,
         step_examples=batches.step,
         step_tokens=round(mean * min(batches.step, batches.count)),
-        weights=sum(p.numel() * p.element_size() for p in model.parameters()),
-        optimizer=sum(3 * p.numel() * p.element_size() for p in trained),  # gradient and AdamW's two moments
+        weights=sum(numel(p) * p.element_size() for p in model.parameters()),
+        optimizer=sum(3 * numel(p) * p.element_size() for p in trained),  # gradient and AdamW's two moments
         activations=micro * _activation_bytes(model.config, trainer),
         micro_tokens=micro,
     )

@@ -6,6 +6,8 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from paft.training.config import PaftConfig
 
 if TYPE_CHECKING:
@@ -32,6 +34,18 @@ def look_for_unused(args: PaftConfig, model: Any) -> None:
     mixture = any(getattr(config, name, None) for config in configs for name in EXPERTS)
     if args.ddp_find_unused_parameters is None and not mixture:
         args.ddp_find_unused_parameters = False
+
+
+def ask_for_whole_models(args: PaftConfig) -> None:
+    """Have DeepSpeed's ZeRO 3 gather the weights whenever it saves; else it leaves files of its own and no model."""
+    plugin = args.deepspeed_plugin
+    if plugin is not None and plugin.hf_ds_config.is_zero3():
+        plugin.hf_ds_config.config["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
+
+
+def numel(weight: torch.Tensor) -> int:
+    """Numbers in a weight, where ZeRO 3 keeps it in parts too."""
+    return getattr(weight, "ds_numel", weight.numel())
 
 
 def warn_if_whole(trainer: PaftTrainer) -> None:

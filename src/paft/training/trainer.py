@@ -40,7 +40,7 @@ from paft.training.preflight import check_lengths
 from paft.training.records import claim_folder, rewind_metrics, write_records
 from paft.training.resumable import ResumableTrainer
 from paft.training.setup import ModelLike, load_pair, settle_job
-from paft.training.sharding import look_for_unused, warn_if_whole
+from paft.training.sharding import ask_for_whole_models, look_for_unused, warn_if_whole
 from paft.training.validation import Cell, draw_cells, encode_cells, evaluate_cells
 
 logger = logging.getLogger(__name__)
@@ -97,6 +97,7 @@ class PaftTrainer(ResumableTrainer):
         self._draw_validation(args, eval_prompts)
         self.run_callback = RunCallback(self)
         look_for_unused(args, loaded)
+        ask_for_whole_models(args)
         use_cache = getattr(loaded.config, "use_cache", None)
         super().__init__(
             model=loaded,
