@@ -52,6 +52,7 @@ def test_convert(hint: Any, text: Any, value: Any) -> None:
         (int, "3.5", "expected a whole number, found '3.5'"),
         (float, "much", "expected a number, found 'much'"),
         (bool, "perhaps", "expected true or false, found 'perhaps'"),
+        (bool | float, "abc", "expected true or false or a number, found 'abc'"),
         (Literal["a", "b"], "c", "expected one of a, b, found 'c'"),
         (str, ["a", "b"], "expected text, found a list"),
         (int, {"a": 1}, "expected a whole number, found a mapping"),

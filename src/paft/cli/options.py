@@ -110,7 +110,7 @@ class Option:
             return "one of " + ", ".join(self.choices)
         if self.is_list:
             return "a list"
-        return next((_EXPECTED[_origin(m)] for m in self.members if _origin(m) in _EXPECTED), "text")
+        return " or ".join(_EXPECTED[_origin(m)] for m in self.members if _origin(m) in _EXPECTED) or "text"
 
     def _choose(self, value: str) -> str:
         if value not in self.choices:
