@@ -11,8 +11,9 @@ from report.making import make_comparison, make_record, make_records
 
 from paft.errors import InputError
 from paft.experiments.records import Measured, Record
+from paft.report.accuracy import accuracy
 from paft.report.comparison import Comparison
-from paft.report.verdict import compared, points, shared_seeds, signed, verdict
+from paft.report.verdict import compared, points, shared_seeds, signed, unequal_seeds, verdict
 
 
 def comparison(records: list[Record]) -> Comparison:
@@ -104,6 +105,21 @@ def test_seeds_are_paired_by_their_number_and_base_stands_for_all() -> None:
     assert (apart.mean, apart.std, apart.seeds) == (None, None, 0)
     v = verdict(comparison([*paft[:1], *user]), "pets")
     assert v.sentence == "paft and user have no seed in common."
+
+
+def test_a_seed_that_paft_has_not_yet_changes_no_comparison_with_it() -> None:
+    records = make_records(seeds=3)
+    lucky = make_record(method="user", seed=3, sizes={"unseen": 12, "hostile": 4, "train": 12})
+    lucky = altered(lucky, np.ones_like(lucky.unseen.correct_pn))
+    whole, under_way = comparison(records), comparison([*records, lucky])
+    before, after = verdict(whole, "pets"), verdict(under_way, "pets")
+    assert (after.sentence, after.runner_up) == (before.sentence, before.runner_up)
+    assert after.further == [*before.further, *unequal_seeds(under_way.methods("pets"))]
+    tables = [accuracy(c, "pets") for c in (whole, under_way)]
+    sums = [[[c.text for c in r.cells] for r in t.rows if r.kind == "sum"] for t in tables]
+    assert sums[0] == sums[1]
+    assert "same seeds" in tables[1].notes[-1]
+    assert "same seeds" not in "".join(tables[0].notes)
 
 
 def test_one_seed_one_method_one_prompt() -> None:

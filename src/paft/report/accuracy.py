@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from paft.experiments.summary import over_seeds
 from paft.report.comparison import Comparison
 from paft.report.sheet import NONE, Better, Column, Row, Sheet, emphasised, percent, row
 from paft.report.tables import number_cells, number_columns
-from paft.report.verdict import PAFT, compared, points, signed
+from paft.report.verdict import PAFT, compared, points, shared_seeds, signed, unequal_seeds
 
 INTERVALS = (
     "Intervals hold 95% of 2,000 bootstrap draws of prompts, examples and, from three on, seeds; both methods meet the "
@@ -44,13 +44,13 @@ def accuracy(comparison: Comparison, task: str, sweep: str = UNSEEN, name: str =
     columns = [Column("method"), Column("seeds"), *number_columns(numbers)]
     rows = [row([method, str(len(groups[method])), *number_cells(n)]) for method, n in numbers.items()]
     rows = emphasised(columns, rows)
-    values = {method: [*(n[key] for key in KEYS), n["top"]["share"]] for method, n in numbers.items()}
-    rows += _improvement(columns, values, NONE)
+    others = [method for method in groups if method != PAFT] if PAFT in groups else []
+    rows += _improvement(columns, [_gains(groups[PAFT], groups[other], sweep) for other in others], NONE)
     rows += _paper_rows(task) if sweep == UNSEEN else []
     measured = next(iter(groups.values()))[0].sweeps[sweep]
     size = f"{len(measured.prompt_ids)} {PROMPTS.get(sweep, sweep)} x {len(measured.example_ids)} examples"
     title = f"Table 1. Accuracy in % over {size} ({measured.split} of {task})"
-    return Sheet(name, title, columns, rows, _notes(rows))
+    return Sheet(name, title, columns, rows, _notes(rows) + unequal_seeds(groups))
 
 
 def differences(comparison: Comparison, task: str, sweep: str = UNSEEN, name: str = "table-1") -> list[Sheet]:
@@ -77,9 +77,14 @@ def task_averages(comparison: Comparison, tasks: Sequence[str], name: str = "tab
     blocks = [*tasks, "average"]
     better: dict[str, Better] = {"mean": "more", "std": "less", "top": "more"}
     columns = [Column("method"), *(Column(k, block, better[k]) for block in blocks for k in SHORT)]
-    values = {method: _short_values(groups, method) for method in methods}
-    rows = [row([method, *map(percent, v)]) for method, v in values.items()]
-    rows = emphasised(columns, rows) + _improvement(columns, values, None) + _paper_wide(tasks)
+    numbers = {m: [over_seeds(group[m]) if m in group else None for group in groups.values()] for m in methods}
+    rows = [row([m, *map(percent, _short(_values(n) for n in found))]) for m, found in numbers.items()]
+    gains = [
+        _short(_gains(group[PAFT], group[m]) if {m, PAFT} <= group.keys() else None for group in groups.values())
+        for m in methods
+        if m != PAFT
+    ]
+    rows = emphasised(columns, rows) + _improvement(columns, gains, None) + _paper_wide(tasks)
     limits = [f"{100 * _threshold(group):g} ({task})" for task, group in groups.items()]
     notes = [f"Top is the share of prompts with an accuracy of at least so many %: {', '.join(limits)}."]
     notes += ["The average of a method is over all tasks, and is left out where it has no record of one."]
@@ -113,32 +118,38 @@ def paper_number(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _short_values(groups: Mapping[str, Mapping[str, Sequence[Record]]], method: str) -> list[float | None]:
-    """mean, std, Top of a method for each task and their averages."""
-    per_task: list[list[float | None]] = []
-    for group in groups.values():
-        n: Mapping[str, Any] | None = over_seeds(group[method]) if method in group else None
-        per_task.append([None] * 3 if n is None else [n["mean"], n["std"], n["top"]["share"]])
+def _values(numbers: Mapping[str, Any] | None) -> list[float | None]:
+    """The columns of Table 1: ``KEYS`` and Top."""
+    return [None] * (len(KEYS) + 1) if numbers is None else [*(numbers[key] for key in KEYS), numbers["top"]["share"]]
+
+
+def _gains(own: Sequence[Record], other: Sequence[Record], sweep: str = UNSEEN) -> list[float | None]:
+    """What each column differs by, on the seeds that both have."""
+    pair = shared_seeds(own, other)
+    a, b = (_values(over_seeds(records, sweep) if records else None) for records in pair)
+    return [None if x is None or y is None else x - y for x, y in zip(a, b, strict=True)]
+
+
+def _short(per_task: Iterable[Sequence[float | None] | None]) -> list[float | None]:
+    """mean, std, Top of each task, and their averages."""
+    picked = [[None] * 3 if values is None else [values[0], values[1], values[-1]] for values in per_task]
     averages: list[float | None] = []
-    for values in zip(*per_task, strict=True):
+    for values in zip(*picked, strict=True):
         known = [value for value in values if value is not None]
         averages.append(float(np.mean(known)) if len(known) == len(values) else None)
-    return [value for each in per_task for value in each] + averages
+    return [value for each in picked for value in each] + averages
 
 
-def _improvement(
-    columns: Sequence[Column], values: Mapping[str, Sequence[float | None]], seeds: str | None
-) -> list[Row]:
-    """PAFT minus the best other method, column by column; nothing where either is missing."""
-    if PAFT not in values or len(values) < 2:
+def _improvement(columns: Sequence[Column], gains: Sequence[Sequence[float | None]], seeds: str | None) -> list[Row]:
+    """PAFT minus the best other method, column by column, from what it differs from each by; none without others."""
+    if not gains:
         return []
     cells = []
     for place, column in enumerate(c for c in columns if c.better is not None):
-        others = [v[place] for method, v in values.items() if method != PAFT]
-        known = [v for v in others if v is not None]
-        own = values[PAFT][place]
-        best = None if not known else max(known) if column.better == "more" else min(known)
-        cells.append(NONE if own is None or best is None else signed(own - best))
+        known = [gain for each in gains if (gain := each[place]) is not None]
+        cells.append(signed((min if column.better == "more" else max)(known)) if known else NONE)
+    if all(cell == NONE for cell in cells):
+        return []
     return [row(["paft − best other", *([] if seeds is None else [seeds]), *cells], "sum")]
 
 

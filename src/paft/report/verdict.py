@@ -79,9 +79,9 @@ def verdict(comparison: Comparison, task: str) -> Verdict:
         raise InputError(
             f"there are no records of {task!r} outside ablations; the comparison holds {_names(comparison)}"
         )
-    ranked = sorted(groups, key=lambda name: -_mean(groups[name]))
-    subject = PAFT if PAFT in groups else ranked[0]
+    subject = PAFT if PAFT in groups else max(groups, key=lambda name: _mean(groups[name]))
     differences = [compared(subject, other, groups) for other in groups if other != subject]
+    ranked = _ranked(subject, differences, groups)
     lead = compared(ranked[0], ranked[1], groups) if len(ranked) > 1 else None
     return Verdict(
         task=task,
@@ -130,6 +130,23 @@ def shared_seeds(a: Sequence[Record], b: Sequence[Record]) -> tuple[list[Record]
         right = dict.fromkeys(left, b[0])
     seeds = [seed for seed in left if seed in right]
     return [left[seed] for seed in seeds], [right[seed] for seed in seeds]
+
+
+def _ranked(subject: str, differences: Sequence[Difference], groups: Mapping[str, Sequence[Record]]) -> list[str]:
+    """Methods by their mean, best first: against the subject on the seeds that both have, where there are any."""
+    above = {subject: 0.0}
+    for d in differences:
+        apart = _mean(groups[d.other]) - _mean(groups[subject])
+        above[d.other] = apart if d.mean is None else -d.mean.estimate
+    return sorted(above, key=lambda name: -above[name])
+
+
+def unequal_seeds(groups: Mapping[str, Sequence[Record]]) -> list[str]:
+    """A sentence where trained methods have not all the same seeds, as in a comparison that is under way."""
+    seeds = {frozenset(r.seed for r in group) for group in groups.values() if not _untrained(group)}
+    if len(seeds) < 2:
+        return []
+    return ["The methods do not all have the same seeds; a difference rests on those that both have."]
 
 
 def points(interval: Interval | None) -> str:
@@ -207,7 +224,7 @@ def _further(
         notes.append("One seed: no interval over seeds; what is shown holds for these runs, and others may differ.")
     elif trained and min(trained) < 3:
         notes.append("Fewer than three seeds: the intervals tell of prompts and examples, not of seeds.")
-    return notes
+    return notes + unequal_seeds(groups)
 
 
 def _these(seeds: int) -> str:
