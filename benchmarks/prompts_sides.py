@@ -37,7 +37,7 @@ def make_prompts(asked: Asked, tokenizer: Any) -> Any:
 
     if asked.alike:
         return PromptSet([Prompt.from_text(MARKED.format(mark=mark)) for mark in marks(asked.prompts, tokenizer)])
-    task, prompts = load_rows(64)
+    task, prompts, _ = load_rows(64)
     if asked.prompts > 1:
         return PromptSet(list(prompts)[: asked.prompts])
     slots = [example.slots for example in task.examples("train")]
@@ -87,7 +87,7 @@ def trained(pipe: Connection, name: str, job: Job, asked: Asked) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     logging.set_verbosity_error()
     tokenizer = load_tokenizer("embedded")
-    task, _ = load_rows(job.examples)
+    task, *_ = load_rows(job.examples)
     method = "user" if asked.prompts == 1 else "paft"
     with tempfile.TemporaryDirectory() as folder:
         args = PaftConfig(**shared_settings(job, folder), dtype=job.dtype, method=method)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -14,13 +15,11 @@ from common import gpu_bytes, shared_data, wait_for_turn
 
 LORA = {"r": 8, "lora_alpha": 16, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"}
 K, STEP, PACKED_TOKENS = 4, 16, 480
+GROUPED = {"train_sampling_strategy": "sequential"}  # the rows stand in the order of group_by_length
 PEERS = {  # SFTConfig's fields; whether the head is the one TRL uses on CUDA
-    "trl": ({"train_sampling_strategy": "group_by_length"}, False),
-    "trl-sorted": ({"train_sampling_strategy": "group_by_length"}, True),
-    "trl-padding-free": (
-        {"train_sampling_strategy": "group_by_length", "padding_free": True, "max_length": None},
-        True,
-    ),
+    "trl": (GROUPED, False),
+    "trl-sorted": (GROUPED, True),
+    "trl-padding-free": (GROUPED | {"padding_free": True, "max_length": None}, True),
     "trl-packed": ({"packing": True, "max_length": PACKED_TOKENS, "per_device_train_batch_size": 3}, True),
 }
 OURS = {  # PaftConfig's fields
@@ -57,8 +56,13 @@ class Replay:
         """Learns nothing."""
 
 
-def load_rows(count: int) -> tuple[Any, Any]:
-    """PIQA under real templates: (task, prompts); a prompt changes after every K examples."""
+def load_rows(count: int) -> tuple[Any, Any, Replay]:
+    """PIQA under real templates: (task, prompts, schedule); a prompt changes after every K examples.
+
+    The rows are steps of the order in which Trainer's ``group_by_length`` goes through all of them: a small epoch of
+    its own would leave it nothing to group.
+    """
+    from paft.models import load_tokenizer
     from paft.prompts import import_prompts, load_prompts
     from paft.tasks import load_task
 
@@ -66,21 +70,48 @@ def load_rows(count: int) -> tuple[Any, Any]:
     if folder is None:
         raise SystemExit("PIQA's rows are not here; put shared/data beside the checkout or set PAFT_SHARED_DATA")
     task = load_task("piqa", folder / "piqa")
-    rows = task.examples("validation")[:count]
+    rows = list(task.examples("validation"))
     templates = folder / "prompts" / "robust_traindataset_piqa.xlsx"
     prompts = import_prompts(templates)[0] if templates.is_file() else load_prompts("piqa")
-    return replace(task, read=lambda split: rows), prompts
+    schedule = Replay(prompts.ids, [e.id for e in rows])
+    lengths = [len(e.input_ids) for e in encode(rows, prompts, schedule, load_tokenizer("embedded"))]
+    kept = [rows[i] for i in grouped_by_length(lengths, count)]
+    return replace(task, read=lambda split: kept), prompts, schedule
 
 
-def encode(task: Any, prompts: Any, tokenizer: Any) -> list[Any]:
+def grouped_by_length(lengths: Sequence[int], count: int) -> list[int]:
+    """``count`` of the rows: whole steps of Trainer's own order by length, sets of 50 steps sorted each.
+
+    Of many draws of steps it is the one that comes nearest to all of them in padding and in length.
+    """
+    import torch
+    from transformers.trainer_pt_utils import get_length_grouped_indices
+
+    order = get_length_grouped_indices(lengths, STEP, 50, torch.Generator().manual_seed(0))
+    steps = [order[i : i + STEP] for i in range(0, len(order) - STEP + 1, STEP)]
+    draws = random.Random(0)
+    tried = (draws.sample(steps, min(len(steps), max(1, count // STEP))) for _ in range(2000))
+    whole = shape_of(steps, lengths)
+    best = min(tried, key=lambda drawn: sum(abs(a / b - 1) for a, b in zip(shape_of(drawn, lengths), whole)))
+    return [row for step in best for row in step]
+
+
+def shape_of(steps: Sequence[Sequence[int]], lengths: Sequence[int]) -> tuple[float, float]:
+    """(tokens with padding over those without, tokens of a row)."""
+    tokens = sum(lengths[row] for step in steps for row in step)
+    padded = sum(max(lengths[row] for row in step) * len(step) for step in steps)
+    return padded / tokens, tokens / sum(map(len, steps))
+
+
+def encode(examples: Sequence[Any], prompts: Any, schedule: Replay, tokenizer: Any) -> list[Any]:
     """The rows of an epoch, tokenised as the trainer does."""
     from paft.models import Encoder
     from paft.training.batches import PlanDataset, Row
 
-    examples = task.examples("train")
-    of, ids = Replay(prompts.ids, [e.id for e in examples]).of, list(prompts.ids)
+    ids = list(prompts.ids)
     dataset = PlanDataset(examples, list(prompts), Encoder(tokenizer), "error")
-    return [item.encoding for item in dataset.encode([Row(i, i, ids.index(of[e.id])) for i, e in enumerate(examples)])]
+    rows = [Row(i, i, ids.index(schedule.of[e.id])) for i, e in enumerate(examples)]
+    return [item.encoding for item in dataset.encode(rows)]
 
 
 def build_model(job: Job) -> Any:
@@ -130,9 +161,8 @@ def build_ours(name: str, job: Job, folder: str) -> Any:
     from paft.models import load_tokenizer
     from paft.training import PaftConfig, PaftTrainer
 
-    task, prompts = load_rows(job.examples)
+    task, prompts, schedule = load_rows(job.examples)
     args = PaftConfig(**shared_settings(job, folder), dtype=job.dtype, **OURS[name])
-    schedule = Replay(prompts.ids, [e.id for e in task.examples("train")])
     config = LoraConfig(**LORA) if job.adapter else None
     tokenizer = load_tokenizer("embedded")
     return PaftTrainer(build_model(job), args, task, prompts, config, schedule, processing_class=tokenizer)
@@ -150,7 +180,8 @@ def build_trl(name: str, job: Job, folder: str) -> Any:
     if on_cuda and job.device == "cpu":  # score the supervised positions alone, as TRL does where there is Triton
         trl.trainer.utils._use_triton = lambda device: True
     tokenizer = load_tokenizer("embedded")
-    encodings = encode(*load_rows(job.examples), tokenizer)
+    task, prompts, schedule = load_rows(job.examples)
+    encodings = encode(task.examples("train"), prompts, schedule, tokenizer)
     masks = [[int(i >= e.answer_start) for i in range(len(e.input_ids))] for e in encodings]
     data = Dataset.from_dict({"input_ids": [e.input_ids for e in encodings], "completion_mask": masks})
     half = job.dtype == "bfloat16"

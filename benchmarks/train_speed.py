@@ -131,7 +131,8 @@ def floor_flops(job: Job) -> float:
     """
     from paft.models import load_tokenizer
 
-    encodings = encode(*load_rows(job.examples), load_tokenizer("embedded"))
+    task, prompts, schedule = load_rows(job.examples)
+    encodings = encode(task.examples("train"), prompts, schedule, load_tokenizer("embedded"))
     with torch.device("meta"):
         model = build_model(replace(job, device="cpu"))
     layers = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name)
@@ -199,7 +200,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS, help="their folder")
     options = parser.parse_args()
     ours = [name for name, settings in OURS.items() if options.compiled or "torch_compile" not in settings]
-    _, prompts = load_rows(options.examples)
+    _, prompts, _ = load_rows(options.examples)
     data = f"PIQA rows under {len(prompts)} templates, K = 4, with one end token each."
     results: dict[str, Any] = {"format_version": 1, "machine": machine(), "device": options.device, "data": data}
     results["comparisons"] = []

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from paft.cli.compare import Options, make_grids
 
@@ -64,6 +65,7 @@ def test_a_grid_from_a_file(compare: Callable, place: Path) -> None:
     assert set(record(place, "paft-seed0")["sweeps"]) == {"unseen", "again"}
     about = json.loads((place / "out/compare.json").read_text())
     assert about["config"]["train"]["learning-rate"] == "1e-3"
+    assert (about["environment"]["torch"], about["environment"]["device"]) == (torch.__version__, "cpu")
     again = compare()
     assert (again.code, again.out) == (0, found.out)
     assert "nothing to do" in again.err

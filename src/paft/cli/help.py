@@ -54,6 +54,8 @@ def default_text(item: Option) -> str:
         return ""
     if isinstance(value, bool):
         return f"on; --no-{item.flag[2:]} turns it off" if value else "off"
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
     return str(value)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from paft.errors import InputError, PaftError
 from paft.experiments.costs import Costs
 from paft.experiments.folder import POLL_SECONDS, Folder
@@ -17,6 +19,8 @@ from paft.experiments.grid import Grid, GridCell
 from paft.experiments.methods import add_sweeps, run_cell, wanted
 from paft.experiments.preflight import check_grid
 from paft.experiments.records import Record
+from paft.models import pick_device
+from paft.training.records import environment
 
 Job = tuple[Grid, GridCell]
 
@@ -75,7 +79,7 @@ def compare(
         output: the folder; one that holds cells of the same settings is continued, and may be given more.
         progress: bars for training and sweeping where stderr is a terminal.
         watch: told what happens.
-        about: what ``compare.json`` says beside the number of cells, such as the call.
+        about: what ``compare.json`` says beside the environment, such as the call.
 
     Raises:
         InputError, TemplateError, ModelError: a grid that cannot work, such as two for one task.
@@ -84,7 +88,7 @@ def compare(
     grids = [grids] if isinstance(grids, Grid) else list(grids)
     folder = Folder(output)
     jobs, done, costs = _prepared(grids, folder)
-    folder.claim(about or {})
+    folder.claim({"environment": _environment(grids), **(about or {})})
     for grid in grids:
         folder.write_texts(grid)
     run = _Run(folder, jobs, costs, progress, watch)
@@ -193,3 +197,12 @@ class _Run:
 
 def _name(job: Job) -> str:
     return f"{job[0].task.name} {job[1].name}"
+
+
+def _environment(grids: Sequence[Grid]) -> dict[str, str]:
+    """Where the cells are run: versions, device and threads."""
+    device = pick_device(str(grids[0].train.get("device", "auto"))) if grids else pick_device("auto")
+    found = environment(device)
+    del found["command"]
+    plain = {**found, **found.pop("packages"), "threads": torch.get_num_threads()}
+    return {name: str(value) for name, value in plain.items() if value is not None and name != "packages"}

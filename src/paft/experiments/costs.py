@@ -20,7 +20,7 @@ from paft.models import resolve_model
 BACKWARD = 2.0  # a backward pass takes about twice the time of the forward pass it follows
 ROUND, ROUNDS = 8, 5  # pairs that are timed together, and how often; the first round warms up
 # answers that the selectors ask for by default; halving is taken into account
-CALLS = {"zopo": 4_100, "batprompt": 8_000}
+CALLS = {"zopo": 3_300, "batprompt": 8_000}
 EXAMPLES, HALVED = 100, 0.25
 SCORING = ("scoring", "normalize", "batch_tokens", "max_length", "max_new_tokens", "chat")
 

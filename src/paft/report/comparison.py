@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paft.errors import DataError
+from paft.errors import DataError, InputError
 from paft.experiments.records import Record, by_method, load_records, same_cells
 from paft.files import read_json, read_jsonl
-from paft.prompts import PromptSet
+from paft.prompts import PromptSet, load_prompts
+from paft.prompts.bundled import SPLITS
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Comparison:
             same_cells([r for r in records if r.task == name])
         failures = [read_json(path) for place in places for path in sorted((place / "failures").rglob("*.json"))]
         about = [read_json(place / "compare.json") for place in places if (place / "compare.json").is_file()]
-        return cls(records, {name: _texts(places, name) for name in names}, failures, about)
+        return cls(records, {name: _texts(places, name, records) for name in names}, failures, about)
 
     def methods(self, task: str) -> dict[str, list[Record]]:
         """Method -> its records by seed, variants left out, in the paper's order."""
@@ -71,7 +72,7 @@ class Comparison:
         return [r for r in self.records if r.task == task and r.variant]
 
 
-def _texts(places: Sequence[Path], name: str) -> TaskTexts:
+def _texts(places: Sequence[Path], name: str, records: Sequence[Record]) -> TaskTexts:
     for place in places:
         folder = place / "tasks" / name
         if not (folder / "task.json").is_file():
@@ -83,4 +84,14 @@ def _texts(places: Sequence[Path], name: str) -> TaskTexts:
             return TaskTexts(read_json(folder / "task.json"), prompts, {row["id"]: row for row in rows})
         except KeyError as missing:
             raise DataError(f"{examples}: an example without {missing}") from None
-    return TaskTexts()
+    return TaskTexts(prompts=_bundled(name, [r for r in records if r.task == name]))
+
+
+def _bundled(task: str, records: Sequence[Record]) -> dict[str, PromptSet]:
+    """The prompts of each sweep, where they are among those that ship with paft: records alone name them by id."""
+    try:
+        known = {p.id: p for split in SPLITS for p in load_prompts(task, split)}
+    except InputError:
+        return {}
+    ids = {name: sweep.prompt_ids for record in records for name, sweep in record.sweeps.items()}
+    return {name: PromptSet([known[i] for i in found]) for name, found in ids.items() if known.keys() >= set(found)}
