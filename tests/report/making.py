@@ -182,6 +182,9 @@ def _write_task(folder: Path, task: str, sizes: Mapping[str, int], examples: int
         source = {"kind": "llm", "model": f"writer-{count % 3}", "strategy": "zero-shot"}
         made = [Prompt.from_text(t, source, i) for i, t in zip(prompt_ids(sweep, count), texts, strict=True)]
         PromptSet(made).save(folder / "prompts" / f"{sweep}.jsonl")
+        if sweep == "train":  # more are trained on than are swept
+            further = [Prompt.from_text(f"Wording {i}, not swept: {{text}} is a", source) for i in range(3)]
+            PromptSet([*made, *further]).save(folder / "training.jsonl")
     gold_n = _gold(task, sizes, examples)
     rows = []
     for i in range(examples):

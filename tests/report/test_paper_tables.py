@@ -217,7 +217,7 @@ def test_table_6_of_records_from_before_tokens_were_counted(full: Comparison) ->
 
 def test_table_7(full: Comparison, tmp_path: Path) -> None:
     found = prompt_sources(full, ["pets"])[0]
-    assert [[c.text for c in r.cells] for r in found.rows] == [["pets", "llm, writer-0, zero-shot", "6", "12"]]
+    assert [[c.text for c in r.cells] for r in found.rows] == [["pets", "llm, writer-0, zero-shot", "9", "12"]]
     assert any("not recorded" in note for note in found.notes)
     folder = make_comparison(tmp_path, methods=("paft",), seeds=1)
     facts = read_json(folder / "tasks/pets/task.json")

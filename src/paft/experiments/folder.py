@@ -128,7 +128,8 @@ class Folder:
             for e in examples
         ]
         write_jsonl(place / "examples.jsonl", rows)
-        sets = {"unseen": grid.unseen, "train": grid.prompts}
+        grid.prompts.save(place / "training.jsonl")
+        sets = {"unseen": grid.unseen}
         sets |= {name: sweep.prompts for name, sweep in grid.sweeps.items()}
         if task.user_prompt:
             sets["user"] = PromptSet.from_texts([task.user_prompt])

@@ -22,12 +22,14 @@ class TaskTexts:
     Attributes:
         facts: ``name, type, answers, match, top_threshold, user_prompt, description, source, split``.
         prompts: name of a sweep -> its prompts by id.
+        training: the prompts that are trained on.
         examples: example id -> ``slots, answer, gold, options``.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
     prompts: Mapping[str, PromptSet] = field(default_factory=dict)
     examples: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    training: PromptSet | None = None
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,12 @@ def _texts(places: Sequence[Path], name: str, records: Sequence[Record]) -> Task
         examples = folder / "examples.jsonl"
         rows = [row for _, row in read_jsonl(examples)] if examples.is_file() else []
         try:
-            return TaskTexts(read_json(folder / "task.json"), prompts, {row["id"]: row for row in rows})
+            by_id = {row["id"]: row for row in rows}
         except KeyError as missing:
             raise DataError(f"{examples}: an example without {missing}") from None
+        training = folder / "training.jsonl"
+        trained = PromptSet.load(training) if training.is_file() else None
+        return TaskTexts(read_json(folder / "task.json"), prompts, by_id, trained)
     return TaskTexts(prompts=_bundled(name, [r for r in records if r.task == name]))
 
 

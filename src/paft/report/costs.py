@@ -70,11 +70,12 @@ def prompt_sources(comparison: Comparison, tasks: Sequence[str]) -> list[Sheet]:
     rows: list[Row] = []
     for task in tasks:
         texts = comparison.tasks[task]
-        counts = {name: Counter(_writer(p) for p in texts.prompts.get(name, ())) for name in ("train", "unseen")}
+        sets = (texts.training, texts.prompts.get("unseen"))
+        counts = [None if prompts is None else Counter(map(_writer, prompts)) for prompts in sets]
         tokens = _tokens(texts.facts.get("usage", ()))
-        for writer in dict.fromkeys([*counts["train"], *counts["unseen"]]):
+        for writer in dict.fromkeys(writer for count in counts if count is not None for writer in count):
             spent = tokens.get(writer[1:])
-            shown = [f"{counts[name][writer]:,}" for name in ("train", "unseen")]
+            shown = [NONE if count is None else f"{count[writer]:,}" for count in counts]
             rows.append(row([task, ", ".join(w for w in writer if w != UNKNOWN) or UNKNOWN, *shown, decimal(spent, 0)]))
     if not rows:
         return []
