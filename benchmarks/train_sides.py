@@ -92,8 +92,11 @@ def grouped_by_length(lengths: Sequence[int], count: int) -> list[int]:
     draws = random.Random(0)
     tried = (draws.sample(steps, min(len(steps), max(1, count // STEP))) for _ in range(2000))
     whole = shape_of(steps, lengths)
-    best = min(tried, key=lambda drawn: sum(abs(a / b - 1) for a, b in zip(shape_of(drawn, lengths), whole)))
-    return [row for step in best for row in step]
+
+    def apart(drawn: Sequence[Sequence[int]]) -> float:
+        return sum(abs(a / b - 1) for a, b in zip(shape_of(drawn, lengths), whole, strict=True))
+
+    return [row for step in min(tried, key=apart) for row in step]
 
 
 def shape_of(steps: Sequence[Sequence[int]], lengths: Sequence[int]) -> tuple[float, float]:
