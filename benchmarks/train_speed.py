@@ -172,6 +172,11 @@ def describe(results: Mapping[str, Any]) -> str:
         head = ("side", "seconds", "ratio", "share of peak", "loss", "gradient")
         memory = ("GPU memory",) if results["device"] == "cuda" else ()
         parts.append(table((*head, *memory), lines(found["sides"], bool(memory))))
+        peers = {name: side["seconds"]["median"] for name, side in found["sides"].items() if "ratio" in side}
+        strongest = min((name for name in peers if name in PEERS), key=lambda name: peers[name], default=None)
+        if strongest is not None:
+            ratio = shown(found["sides"][strongest]["ratio"])
+            parts.append(f"Strongest peer: {NAMES[strongest]}, **{ratio}**.\n")
     return "\n".join(parts)
 
 
@@ -201,7 +206,7 @@ def main() -> None:
     options = parser.parse_args()
     ours = [name for name, settings in OURS.items() if options.compiled or "torch_compile" not in settings]
     _, prompts, _ = load_rows(options.examples)
-    data = f"PIQA rows under {len(prompts)} templates, K = 4, with one end token each."
+    data = f"PIQA rows under {len(prompts)} templates, K = 4, with one end token each, in the order of group_by_length."
     results: dict[str, Any] = {"format_version": 1, "machine": machine(), "device": options.device, "data": data}
     results["comparisons"] = []
     for train in options.train:

@@ -94,7 +94,7 @@ def test_a_run_packs_by_itself_and_keeps_the_proof(tiny_model_dir, tmp_path, pro
     trainer = make(tmp_path / "run", tiny_model_dir("qwen3"), prompts, max_steps=1)
     trainer.train()
     found = recorded(tmp_path / "run")
-    assert (found["used"], found["attention"], found["reason"]) == (True, PACKED, None)
+    assert (found["used"], found["attention"], found["reason"], found["last_layer"]) == (True, PACKED, None, True)
     assert 0 <= found["check"]["loss"] < 1e-5
     assert 0 <= found["check"]["gradient"] < 1e-5
     assert found["check"]["tolerance"] == 1e-4
@@ -229,6 +229,33 @@ def test_a_run_goes_on_as_it_began(tiny_model_dir, tmp_path, prompts, caplog):
     (run / "checkpoint-12" / "paft_complete.json").unlink()
     make(run, tiny_model_dir(), prompts, **saving).train()
     assert recorded(run)["used"] is True
+
+
+def test_a_run_from_before_goes_on_with_all_of_its_last_layer(tiny_model_dir, tmp_path, prompts):
+    run, saving = tmp_path / "run", {"save_strategy": "steps", "save_steps": 5}
+    make(run, tiny_model_dir(), prompts, **saving).train()
+    assert recorded(run)["last_layer"] is True
+    (run / "checkpoint-12" / "paft_complete.json").unlink()
+    record = json.loads((run / "environment.json").read_text())
+    del record["packing"]["last_layer"]
+    (run / "environment.json").write_text(json.dumps(record))
+    make(run, tiny_model_dir(), prompts, **saving).train()
+    assert (recorded(run)["used"], recorded(run)["last_layer"]) == (True, False)
+
+
+def test_all_of_the_last_layer_is_run_where_parts_will_not_do(tiny_tokenizer, tmp_path, prompts):
+    """A feed-forward network that wants all the tokens there are."""
+    model = of_config(MistralConfig(**SPECIAL, **SIZE, **GROUPED, sliding_window=None))
+
+    def check(module: Any, args: Any) -> None:
+        if args[0].shape[1] < 20:
+            raise RuntimeError("too few tokens")
+
+    model.model.layers[-1].mlp.gate_proj.register_forward_pre_hook(check)
+    args = settings(tmp_path / "run", max_steps=1)
+    PaftTrainer(model, args, make_task(), prompts, None, processing_class=tiny_tokenizer).train()
+    found = recorded(tmp_path / "run")
+    assert (found["used"], found["last_layer"]) == (True, False)
 
 
 def test_packing_has_three_settings(tmp_path):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import torch
 
 from paft.errors import InputError, PaftError
 from paft.files import read_json
+from paft.models.last_layer import LastLayer, find_last_layer
 from paft.training.attention import attention, candidates
 from paft.training.loss import answer_losses
 from paft.training.micro import Item, pack, pad
@@ -34,19 +36,29 @@ class Packing:
     Attributes:
         attention: the attention implementation of packed rows; None where rows are padded.
         reason: why they are padded.
+        last_layer: what of the last layer is left out where there is no label; None where nothing is.
         check: ``loss`` and ``gradient``, relative differences between packed and padded rows, and the
             ``tolerance`` they were held to; empty where nothing was compared.
     """
 
     attention: str | None = None
     reason: str | None = None
+    last_layer: LastLayer | None = None
     check: Mapping[str, float] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """As plain values."""
-        return {"used": self.attention is not None, "attention": self.attention, "reason": self.reason} | (
-            {"check": dict(self.check)} if self.check else {}
-        )
+        found = {"used": self.attention is not None, "attention": self.attention, "reason": self.reason}
+        found |= {"last_layer": self.last_layer is not None}
+        return found | ({"check": dict(self.check)} if self.check else {})
+
+    @contextmanager
+    def forward(self, model: Any, micro: Mapping[str, Any]) -> Iterator[None]:
+        """Run a micro-batch, forward and backward, in the way that was found."""
+        with attention(model, self.attention), ExitStack() as stack:
+            if self.last_layer is not None:
+                stack.enter_context(self.last_layer.only_at(micro["keep"]))
+            yield
 
 
 def choose_packing(trainer: PaftTrainer) -> Packing:
@@ -61,38 +73,42 @@ def choose_packing(trainer: PaftTrainer) -> Packing:
     earlier = _earlier(trainer)
     if wanted == "off":
         found = Packing(reason="--packing off")
-    elif wanted == "auto" and earlier is False:
+    elif wanted == "auto" and earlier == (False, False):
         found = Packing(reason="the run was begun without packing")
     else:
-        found = _try_packing(trainer)
+        found = _try_packing(trainer, earlier is None or earlier[1])
         if wanted == "on" and found.attention is None:
             raise InputError(f"--packing on: {found.reason}; leave it out to train on padded rows")
         if wanted == "auto" and found.attention is None and trainer.is_world_process_zero():
             logger.warning("rows are padded, not packed: %s", found.reason)
-    if earlier is not None and earlier != (found.attention is not None) and trainer.is_world_process_zero():
-        before, now = ("packed", "padded") if earlier else ("padded", "packed")
+    if earlier is not None and earlier[0] != (found.attention is not None) and trainer.is_world_process_zero():
+        before, now = ("packed", "padded") if earlier[0] else ("padded", "packed")
         logger.warning("rows were %s before and are %s now: the last bits of the result may differ", before, now)
     return found
 
 
-def _earlier(trainer: PaftTrainer) -> bool | None:
-    """Whether the run that goes on packed its rows; None where it begins here."""
+def _earlier(trainer: PaftTrainer) -> tuple[bool, bool] | None:
+    """Whether the run that goes on packed its rows, and left out parts of its last layer; None where it begins here."""
     if not trainer.goes_on:
         return None
     try:
-        return bool(read_json(trainer.run_folder / ENVIRONMENT)["packing"]["used"])
+        found = read_json(trainer.run_folder / ENVIRONMENT)["packing"]
+        return bool(found["used"]), bool(found.get("last_layer"))
     except (PaftError, KeyError, TypeError):
-        return False
+        return False, False
 
 
-def _try_packing(trainer: PaftTrainer) -> Packing:
+def _try_packing(trainer: PaftTrainer, leave_out: bool) -> Packing:
     obstacle = _obstacle(trainer)
     if obstacle:
         return Packing(reason=obstacle)
     base = _base(trainer.model)
     found = Packing(reason=f"{type(base).__name__} does not use transformers' attention interface")
-    for name in candidates(base, trainer.args.device, trainer.args.bf16 or trainer.args.fp16):
-        found = _compare(trainer, name)
+    names = candidates(base, trainer.args.device, trainer.args.bf16 or trainer.args.fp16)
+    last = find_last_layer(trainer.model) if leave_out else None
+    ways = [(name, layer) for name in names for layer in ((last, None) if last is not None else (None,))]
+    for name, layer in ways:
+        found = _compare(trainer, name, layer)
         passed = torch.tensor([int(found.attention is not None)], device=trainer.args.device)
         if int(trainer.accelerator.gather(passed).min()):
             return found
@@ -123,7 +139,7 @@ def _obstacle(trainer: PaftTrainer) -> str | None:
     return None
 
 
-def _compare(trainer: PaftTrainer, name: str) -> Packing:
+def _compare(trainer: PaftTrainer, name: str, last_layer: LastLayer | None) -> Packing:
     """Losses and gradients of a few rows, packed and padded, with dropout off.
 
     The tolerance is 1e-4 of the loss and of the gradient's norm. Lower precision is held to three times what
@@ -132,10 +148,11 @@ def _compare(trainer: PaftTrainer, name: str) -> Packing:
     items = _few_rows(trainer)
     if not items:
         return Packing(reason=f"none of the first {SAMPLED} rows fits")
-    padded = _figures(trainer, [pad(items, trainer.data_collator.pad_id)], None)
-    alone = _figures(trainer, [pad([item], trainer.data_collator.pad_id) for item in items], None)
+    padded = _figures(trainer, [pad(items, trainer.data_collator.pad_id)], Packing())
+    alone = _figures(trainer, [pad([item], trainer.data_collator.pad_id) for item in items], Packing())
+    way = Packing(name, last_layer=last_layer)
     try:
-        packed = _figures(trainer, [pack(items)], name)
+        packed = _figures(trainer, [pack(items)], way)
     except (PaftError, RuntimeError, ValueError, TypeError, KeyError, ImportError) as bad:
         return Packing(reason=f"the model cannot run on packed rows: {(str(bad).splitlines() or [repr(bad)])[0]}")
     noise, found = _differences(padded, alone), _differences(padded, packed)
@@ -144,7 +161,7 @@ def _compare(trainer: PaftTrainer, name: str) -> Packing:
     if not all(map(math.isfinite, check.values())):
         return Packing(reason="the losses or gradients of the first rows are not numbers")
     if max(found) <= tolerance:
-        return Packing(name, check=check)
+        return replace(way, check=check)
     reason = f"packed and padded rows differ by {found[0]:.1e} in loss and {found[1]:.1e} in gradient"
     return Packing(reason=f"{reason}, more than {tolerance:.1e}", check=check)
 
@@ -175,7 +192,7 @@ def _tokens(item: Item) -> int:
 Figures = tuple[torch.Tensor, list[torch.Tensor]]
 
 
-def _figures(trainer: PaftTrainer, micros: Sequence[dict[str, Any]], name: str | None) -> Figures:
+def _figures(trainer: PaftTrainer, micros: Sequence[dict[str, Any]], way: Packing) -> Figures:
     """Each row's loss, and the gradients of their mean."""
     model = trainer.model
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -183,10 +200,10 @@ def _figures(trainer: PaftTrainer, micros: Sequence[dict[str, Any]], name: str |
     losses = []
     model.eval()
     try:
-        for micro in micros:
-            with attention(model, name):
+        for micro in map(trainer._prepare_inputs, micros):
+            with way.forward(model, micro):
                 with trainer.accelerator.autocast():
-                    loss_ba = answer_losses(model, trainer._prepare_inputs(micro), trainer.accepted, attention=name)
+                    loss_ba = answer_losses(model, micro, trainer.accepted, attention=way.attention)
                 (loss_ba.sum() / rows).backward()
             losses.append(loss_ba.detach().sum(1))
         return torch.cat(losses).float(), [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]

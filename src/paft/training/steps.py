@@ -14,7 +14,6 @@ from transformers import Trainer
 from paft.errors import RunError
 from paft.schedule import Schedule
 from paft.training.agreement import raise_first
-from paft.training.attention import attention
 from paft.training.config import PaftConfig
 from paft.training.loss import answer_losses
 from paft.training.micro import IGNORED
@@ -82,7 +81,7 @@ class StepTrainer(Trainer):
             last = index == len(micros) - 1
             self.accelerator.gradient_state._set_sync_gradients(ends_step and last)
             alone = contextlib.nullcontext() if last or deepspeed else self.accelerator.no_sync(model)
-            with alone, attention(self.model, self.packing.attention):
+            with alone, self.packing.forward(self.model, micro):
                 with self.compute_loss_context_manager():
                     loss = self.compute_loss(model, micro, num_items_in_batch=num_items_in_batch)
                 self.accelerator.backward(loss, **options)  # layers that are checkpointed attend once more
