@@ -102,11 +102,10 @@ class Harness:
         pairs = [(text, space + answer) for answer in self.bench.candidates(example)]
         return [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
 
-    def run(self, batch_size: int, every: int = 1) -> tuple[tuple[float, float], list[Any]]:
-        """``((wall, processor) seconds, answers)`` for every such cell; a cell's answers stand together."""
+    def run(self, batch_size: int) -> tuple[tuple[float, float], list[Any]]:
+        """``((wall, processor) seconds, answers)`` for all cells; a cell's answers stand together."""
         self.model.batch_size_per_gpu = batch_size
-        cells = self.requests[::every]
-        flat = [instance for cell in cells for instance in cell]
+        flat = [instance for cell in self.requests for instance in cell]
         clock = Clock(self.bench.place.device)
         if self.bench.workload.scoring == "generate":
             answers: list[Any] = self.model.generate_until(flat, disable_tqdm=True)

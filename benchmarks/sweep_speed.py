@@ -41,7 +41,6 @@ from sweep_sides import Bench, Harness, difference, one_process_a_template, run_
 from sweep_workloads import GENERATION, SHAPES, WORKLOADS, Place, Workload, load, make_model, make_tokenizer, texts
 
 BATCH_SIZES = {"cpu": (2, 4, 8, 16, 32, 64), "cuda": (16, 32, 64, 128)}
-EVERY = 8  # batch sizes are tried on every eighth cell, in the harness's own order of lengths
 LIMITS = {  # half precision has noise of its own, and its texts part ways soon
     "float32": {"log-likelihoods": 1e-4, "predictions": 0.0, "texts": 0.0},
     "bfloat16": {"log-likelihoods": 0.5, "predictions": 0.02, "texts": 0.2},
@@ -59,7 +58,7 @@ def measure(workload: Workload, rounds: int, quick: bool, place: Place) -> dict[
     harness, counted = Harness(bench), COUNTED[place.device]
     sizes = (8,) if quick else BATCH_SIZES[place.device]
     warm = (sizes[0], *sizes)
-    tried = {size: harness.run(size, every=EVERY)[0][counted] for size in warm}
+    tried = {size: harness.run(size)[0][counted] for size in warm}
     best = min(tried, key=lambda size: tried[size])
     times: dict[str, list[tuple[float, float]]] = {"paft": [], "lm-eval": []}
     apart: list[dict[str, float]] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
 from paft.tasks import Example, Task, normalize
 
@@ -88,3 +90,30 @@ def test_judge_of_free_answers(match, wanted: str, text: str, correct: bool) -> 
 def test_normalize() -> None:
     assert normalize(" The  quick, Brown\tfox! ") == "quick brown fox"
     assert normalize("ﬁve") == "five"
+
+
+CITIES = Task(name="t", type="label", slots={"q": ""}, answers=("new", "new york", "york", "the answer", "A B"))
+
+
+@pytest.mark.parametrize(
+    ("text", "settled"),
+    [
+        ("new\n", False), ("new\nyo", False), ("new york\n", True), ("new\nrules\n", True), ("york\n", True),
+        ("Answer: new\n", False), ("Answer: york\n", True), ("a\n", False), ("a\nb\n", True), ("nothing\n", False),
+        ("The answer is york\n", True),
+    ],
+)  # fmt: skip
+def test_an_answer_is_settled_where_no_longer_label_can_follow(text: str, settled: bool) -> None:
+    assert CITIES.settled(text) is settled
+
+
+WORDS = st.sampled_from(["new", "york", "yo", "the", "answer", "Answer:", "is", "a", "b", "A", "B.", "(C)", "very"])
+TEXTS = st.lists(st.tuples(WORDS, st.sampled_from([" ", "\n", ""])), max_size=6).map(lambda p: "".join(map("".join, p)))
+
+
+@pytest.mark.parametrize("task", [CITIES, CHOICE, LABEL])
+@given(text=TEXTS, rest=TEXTS)
+def test_nothing_written_after_a_settled_answer_changes_it(task: Task, text: str, rest: str) -> None:
+    line = text + "\n"
+    if task.settled(line):
+        assert task.parse(line + rest) == task.parse(line) >= 0

@@ -226,7 +226,7 @@ class GenerateScorer(Scorer):
     def _complete(self, example: Example, text: str) -> bool:
         """Whether the lines written so far hold the whole answer; a free answer that is not known has no last line."""
         if self.task.type != "free":
-            return self.task.parse(text) >= 0
+            return self.task.settled(text)
         return bool(example.answer) and text.lstrip().count("\n") > example.answer.strip().count("\n")
 
     def _cell(self, pair: Pair, prompt_tokens: int, made: Generated) -> Cell:

@@ -121,16 +121,25 @@ class Task:
         if self.type == "choice":
             match = _LETTER.match(text, _after(_OPENING_AND_CUE, text))
             return self.answers.index(match[1]) if match and match[1] in self.answers else -1
-        for start in (0, _after(_OPENING, text), _after(_OPENING_AND_CUE, text)):
-            best = self._longest_label(" ".join(text[start:].split()).casefold())
-            if best >= 0:
-                return best
-        return -1
+        return next((best for head in _heads(text) if (best := self._longest_label(head)) >= 0), -1)
+
+    def settled(self, text: str) -> bool:
+        """Whether ``parse`` finds an answer in these lines that nothing written after them can change.
+
+        Of labels that begin alike, such as "new" and "new york", the longer one may still follow.
+        """
+        if self.parse(text) < 0:
+            return False
+        heads, labels = _heads(text), self._labels()
+        return self.type == "choice" or not any(w.startswith(h) and w != h for w in labels for h in heads)
 
     def _longest_label(self, head: str) -> int:
-        words = [" ".join(answer.split()).casefold() for answer in self.answers]
+        words = self._labels()
         fits = [i for i, word in enumerate(words) if re.match(re.escape(word) + r"(?!\w)", head)]
         return max(fits, key=lambda i: len(words[i]), default=-1)
+
+    def _labels(self) -> list[str]:
+        return [" ".join(answer.split()).casefold() for answer in self.answers]
 
     def judge(self, example: Example, text: str) -> tuple[int, bool]:
         """``(prediction, correct)`` for a generated text; the prediction is -1 for free answers.
@@ -181,6 +190,12 @@ class Task:
         stem = Path(next(iter(files.values()), "task")).stem
         given = {"name": name or stem, "type": type, "files": files, "format": "jsonl", "columns": columns}
         return task_from_files({**given, **settings})
+
+
+def _heads(text: str) -> list[str]:
+    """What a label may stand at the start of: the text, and what follows its opening; spaces and case levelled."""
+    starts = (0, _after(_OPENING, text), _after(_OPENING_AND_CUE, text))
+    return [" ".join(text[start:].split()).casefold() for start in starts]
 
 
 def _after(pattern: re.Pattern[str], text: str) -> int:
