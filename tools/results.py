@@ -29,10 +29,14 @@ LEFT_OUT = ("table-2", "table-5", "table-7-prompts")  # times of likelihood swee
 def block(name: str) -> str:
     """The tables and figures of one comparison in Markdown."""
     comparison = Comparison.load(RECORDS / name)
+    pictures = [f"![{path.stem}](images/results/{name}/{path.name})" for path in draw(comparison, IMAGES / name)]
+    return "\n\n".join([*tables(comparison), *pictures])
+
+
+def tables(comparison: Comparison) -> list[str]:
+    """What the records say, in a sentence and in tables."""
     parts = [verdict(comparison, task).sentence for task in comparison.tasks if comparison.methods(task)]
-    parts += [_section(sheet) for sheet in all_sheets(comparison) if not sheet.name.startswith(LEFT_OUT)]
-    parts += [f"![{path.stem}](images/results/{name}/{path.name})" for path in draw(comparison, IMAGES / name)]
-    return "\n\n".join(parts)
+    return parts + [_section(sheet) for sheet in all_sheets(comparison) if not sheet.name.startswith(LEFT_OUT)]
 
 
 def draw(comparison: Comparison, folder: Path) -> Sequence[Path]:
