@@ -166,6 +166,23 @@ def test_a_failed_cell_is_told_and_the_rest_go_on(model, tmp_path):
     assert list(again.failures) == list(found.failures)
 
 
+def test_a_cell_that_another_process_failed_at_is_not_tried_again(model, tmp_path):
+    grid = make_grid(model, methods=("user",), seeds=(0,), sweeps={}, ablations=(Ablation({"lora_r": (0,)}),))
+    others: list[Any] = []
+
+    def watch(event: Event) -> None:
+        if event.kind == "begin" and not others:  # a second process comes and goes while this one waits
+            others.append(compare(grid, tmp_path, progress=False))
+        elif event.kind == "start":
+            others.append(event)
+
+    found = compare(grid, tmp_path, progress=False, watch=watch)
+    assert len(others) == 1
+    assert found.failures == others[0].failures
+    assert "LoRA needs r" in found.failures["notes paft-r0-seed0"]
+    assert names(tmp_path) == ["user-seed0"]
+
+
 def test_more_seeds_and_sweeps_later(model, tmp_path):
     small = make_grid(model, methods=("base", "user"), seeds=(0,), ablations=(), sweeps={})
     compare(small, tmp_path, progress=False)

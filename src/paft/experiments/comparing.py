@@ -128,6 +128,7 @@ class _Run:
         self.folder, self.jobs, self.costs, self.progress, self.watch = folder, jobs, costs, progress, watch
         self.records: dict[str, Record] = {}
         self.failures: dict[str, str] = {}
+        self.failed_before = {_name(job): folder.failed_when(*job) for job in jobs}
 
     def work(self, done: Mapping[str, Record]) -> None:
         """Go through the cells until each has a record or has failed."""
@@ -140,15 +141,17 @@ class _Run:
                 time.sleep(POLL_SECONDS)
 
     def _take(self, job: Job) -> bool:
-        """Do a cell, or see that another process has done it; False where one is busy with it."""
+        """Do a cell, or see how another process has fared with it; False where one is busy with it."""
         with self.folder.holding(*job) as mine:
             if not mine:
                 return False
-            record = self.folder.record(*job)  # another process may have finished it since
-            if record is None or not set(wanted(*job)) <= set(record.sweeps):
-                self._do(job, record)
+            record, name = self.folder.record(*job), _name(job)  # another process may have finished it since
+            if record is not None and set(wanted(*job)) <= set(record.sweeps):
+                self.records[name] = record
+            elif self.folder.failed_when(*job) not in (None, self.failed_before[name]):  # or have failed at it
+                self.failures[name] = self.folder.failure(*job) or ""
             else:
-                self.records[_name(job)] = record
+                self._do(job, record)
         return True
 
     def _do(self, job: Job, record: Record | None) -> None:

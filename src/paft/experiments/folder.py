@@ -95,6 +95,11 @@ class Folder:
         path = self.failure_path(grid, cell)
         return str(read_json(path)["error"]) if path.is_file() else None
 
+    def failed_when(self, grid: Grid, cell: GridCell) -> int | None:
+        """When a cell failed, as the file system tells it; None where it did not."""
+        path = self.failure_path(grid, cell)
+        return path.stat().st_mtime_ns if path.is_file() else None
+
     @contextmanager
     def holding(self, grid: Grid, cell: GridCell) -> Iterator[bool]:
         """Keep other processes out of a cell; gives False where one is in already."""
