@@ -3,7 +3,7 @@
 Five trainings take turns, an epoch each. Three have prompts that are one text with another mark each, of as many
 tokens: one prompt, the same again as a control, and many; all train on the same number of tokens, so what is left is
 what many prompts cost. The others have real prompts, whose lengths differ: there the seconds of a token are compared.
-A process keeps for life what memory it happened to get, which alone makes equal ones differ by several percent, so
+Equal processes differ by a few percent for as long as they live, so
 everything is started anew a few times: a start gives one ratio, and the figure is their mean with a 95% interval.
 
 Run: ``OMP_NUM_THREADS=1 python benchmarks/prompts_ratio.py``.

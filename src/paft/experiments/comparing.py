@@ -206,6 +206,7 @@ def _environment(grids: Sequence[Grid]) -> dict[str, str]:
     """Where the cells are run: versions, device and threads."""
     device = pick_device(str(grids[0].train.get("device", "auto"))) if grids else pick_device("auto")
     found = environment(device)
-    del found["command"]
-    plain = {**found, **found.pop("packages"), "threads": torch.get_num_threads()}
-    return {name: str(value) for name, value in plain.items() if value is not None and name != "packages"}
+    del found["command"]  # compare.json has it already
+    packages = found.pop("packages")
+    plain = {**found, "threads": torch.get_num_threads(), **packages}
+    return {name: str(value) for name, value in plain.items() if value is not None}
