@@ -21,12 +21,12 @@ PEERS = {  # SFTConfig's fields; whether the head is the one TRL uses on CUDA
     "trl-sorted": (GROUPED, True),
     "trl-padding-free": (GROUPED | {"padding_free": True, "max_length": None}, True),
     "trl-packed": ({"packing": True, "max_length": PACKED_TOKENS, "per_device_train_batch_size": 3}, True),
+    "trl-compiled": (GROUPED | {"torch_compile": True}, True),
 }
 OURS = {  # PaftConfig's fields
     "paft": {"packing": "on"},
     "paft-padded": {"packing": "off"},
     "paft-compiled": {"packing": "on", "torch_compile": True},
-    "paft-padded-compiled": {"packing": "off", "torch_compile": True},
 }
 
 
@@ -180,6 +180,7 @@ def build_trl(name: str, job: Job, folder: str) -> Any:
     from paft.models import load_tokenizer
 
     options, on_cuda = PEERS[name]
+    os.environ["ACCELERATE_DYNAMO_USE_DYNAMIC"] = "true"  # else what is compiled first serves one length only
     if on_cuda and job.device == "cpu":  # score the supervised positions alone, as TRL does where there is Triton
         trl.trainer.utils._use_triton = lambda device: True
     tokenizer = load_tokenizer("embedded")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain, pairwise, product
 
 import pytest
 import torch
@@ -67,8 +68,23 @@ def test_micro_batches_stay_within_the_tokens(lengths, batch_tokens):
     for group in groups:
         widths = [len(i.encoding.input_ids) for i in group]
         assert len(group) * max(widths) <= batch_tokens
-    for group in groups[:-1]:  # one is closed only when another row would not fit
-        assert (len(group) + 1) * max(len(i.encoding.input_ids) for i in group) > batch_tokens
+
+
+@given(st.lists(st.integers(3, 40), min_size=1, max_size=8), st.integers(40, 200), st.sampled_from([0, 5, 32, 1000]))
+def test_micro_batches_take_the_fewest_tokens(lengths, batch_tokens, start_tokens):
+    """Against all ways to cut the rows, sorted by length."""
+
+    def cost(groups: list[list[int]]) -> int:
+        return sum(len(group) * max(group) + start_tokens for group in groups)
+
+    order, best = sorted(lengths, reverse=True), 10**9
+    for cuts in product([False, True], repeat=len(order) - 1):
+        ends = [i + 1 for i, cut in enumerate(cuts) if cut]
+        groups = [order[a:b] for a, b in pairwise([0, *ends, len(order)])]
+        if all(len(group) * max(group) <= batch_tokens for group in groups):
+            best = min(best, cost(groups))
+    found = split(items(*lengths), batch_tokens, start_tokens=start_tokens)
+    assert cost([[len(i.encoding.input_ids) for i in group] for group in found]) == best
 
 
 def test_a_batch_too_small_for_one_example():
@@ -97,9 +113,12 @@ def test_labels_are_the_answer_and_the_end_token(dataset, tiny_tokenizer):
     rows = [Row(i, i, i % len(TEMPLATES)) for i in range(12)]
     batch = Collator(0, 4096)(dataset.__getitems__(rows))
     assert batch["dropped"] == 0
-    (micro,) = batch["micro"]
-    assert batch["answer_tokens"] == int((micro["labels"] != IGNORED).sum())
-    for ids, labels, position in zip(micro["input_ids"], micro["labels"], micro["positions"].tolist(), strict=True):
+    micros = batch["micro"]
+    assert len(micros) > 1
+    assert batch["answer_tokens"] == sum(int((micro["labels"] != IGNORED).sum()) for micro in micros)
+    assert sorted(torch.cat([micro["positions"] for micro in micros]).tolist()) == list(range(12))
+    found = (zip(m["input_ids"], m["labels"], m["positions"].tolist(), strict=True) for m in micros)
+    for ids, labels, position in chain.from_iterable(found):
         kept = labels[labels != IGNORED]
         newline = TEMPLATES[position % len(TEMPLATES)].endswith("\n")
         answer = ("" if newline else " ") + dataset.examples[position].answer

@@ -59,16 +59,22 @@ class LastLayer:
                 hook.remove()
 
 
+def decoder_layers(model: Any) -> nn.ModuleList | None:
+    """The layers of a model, with or without an adapter; None where it is of another build."""
+    depth = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
+    stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
+    return stacks[0] if len(stacks) == 1 else None
+
+
 def find_last_layer(model: Any) -> LastLayer | None:
     """The last decoder layer of a model, with or without an adapter; None where it is of another build.
 
     Names alone decide: whether the figures stay the same is the caller's to check.
     """
-    depth = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
-    stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
-    if len(stacks) != 1:
+    layers = decoder_layers(model)
+    if layers is None:
         return None
-    layer: Any = stacks[0][-1]
+    layer: Any = layers[-1]
     attention = next((child for child in layer.children() if hasattr(child, "q_proj")), None)
     places = [(layer, FORWARD), (attention, ("q_proj",)), (attention, OUTPUT)]
     found = [next((getattr(at, n) for n in names if hasattr(at, n)), None) for at, names in places]

@@ -42,6 +42,7 @@ class PackedRows:
         return {"cu_seq_lens_q": starts, "cu_seq_lens_k": starts, "max_length_q": longest, "max_length_k": longest}
 
 
+@torch.compiler.disable
 def packed_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -56,6 +57,7 @@ def packed_attention(
     """Causal attention within each row: 1 x heads x tokens x width in, 1 x tokens x heads x width out.
 
     Splitting and joining are cheaper than gathering rows of near length into padded blocks, which was tried.
+    ``torch.compile`` leaves it out: the lengths are others each time.
 
     Raises:
         ModelError: attention of a kind that this does not compute.

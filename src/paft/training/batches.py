@@ -14,7 +14,7 @@ from paft.models import Encoder
 from paft.prompts import Prompt
 from paft.tasks.base import Example
 from paft.tasks.ids import places
-from paft.training.micro import IGNORED, Item, empty_micro, pack, pad, split
+from paft.training.micro import IGNORED, START_TOKENS, Item, empty_micro, pack, pad, split
 from paft.training.plan import EpochPlan
 
 
@@ -140,17 +140,18 @@ class Collator:
 
     Args:
         packed: rows one behind the other in place of padded ones; see :func:`paft.training.micro.pack`.
+        start_tokens: what a micro-batch costs beside its tokens; see :func:`paft.training.micro.split`.
     """
 
-    def __init__(self, pad_id: int, batch_tokens: int, packed: bool = False) -> None:
-        self.pad_id, self.batch_tokens, self.packed = pad_id, batch_tokens, packed
+    def __init__(self, pad_id: int, batch_tokens: int, packed: bool = False, start_tokens: int = START_TOKENS) -> None:
+        self.pad_id, self.batch_tokens, self.packed, self.start_tokens = pad_id, batch_tokens, packed, start_tokens
 
     def __call__(self, items: list[Item] | PaftError) -> dict[str, Any]:
         if isinstance(items, PaftError):
             return {"error": items}
         kept = [item for item in items if item.encoding is not None]
         try:
-            groups = split(kept, self.batch_tokens, self.packed)
+            groups = split(kept, self.batch_tokens, self.packed, self.start_tokens)
         except PaftError as bad:
             return {"error": bad}
         micro = [pack(group) if self.packed else pad(group, self.pad_id) for group in groups]

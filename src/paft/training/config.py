@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from accelerate.utils import DynamoBackend
 from transformers import IntervalStrategy, TrainingArguments
 
 from paft.errors import InputError
@@ -93,6 +94,9 @@ class PaftConfig(TrainingArguments):
             self.activation_checkpointing, self.gradient_checkpointing = self.gradient_checkpointing, None
         if self.disable_tqdm is None:
             self.disable_tqdm = not sys.stderr.isatty()
+        launched = os.environ.get("ACCELERATE_DYNAMO_BACKEND", "no").lower()
+        if launched != "no" and self.torch_compile_backend is None:  # accelerate launch --dynamo_backend
+            self.torch_compile_backend = launched
         super().__post_init__()
         self._n_gpu = min(self.n_gpu, 1)  # several GPUs: accelerate launch; DataParallel would split a micro-batch
 
@@ -114,6 +118,10 @@ class PaftConfig(TrainingArguments):
             choices = self.__dataclass_fields__[name].metadata["choices"]
             if getattr(self, name) not in choices:
                 raise InputError(f"unknown {name} {getattr(self, name)!r}; expected one of {', '.join(choices)}")
+        backends = [b.value.lower() for b in DynamoBackend if b != DynamoBackend.NO]
+        if self.torch_compile_backend not in (None, *backends):
+            found = f"unknown torch_compile_backend {self.torch_compile_backend!r}"
+            raise InputError(f"{found}; expected one of {', '.join(backends)}")
         if self.auto_find_batch_size:
             raise InputError("auto_find_batch_size would change what a step is; lower --batch-tokens instead")
 

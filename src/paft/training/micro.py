@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from paft.models import Encoding
 from paft.training.attention import PackedRows
 
 IGNORED = -100
+START_TOKENS = 32  # what a micro-batch costs beside its tokens, in tokens; measured on a processor
+ACCELERATOR_START_TOKENS = 512  # an estimate: kernels to launch, and few tokens do not fill a GPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,28 +27,57 @@ class Item:
     encoding: Encoding | None
 
 
-def split(items: Sequence[Item], batch_tokens: int, packed: bool = False) -> list[list[Item]]:
+def split(
+    items: Sequence[Item], batch_tokens: int, packed: bool = False, start_tokens: int = START_TOKENS
+) -> list[list[Item]]:
     """Group items, longest first, so that a group's tokens stay within ``batch_tokens``.
 
-    Padded rows take rows x longest row, packed ones only their own tokens.
+    Packed rows take their own tokens, and fill each group. Padded ones take rows x longest row, and are grouped so
+    that those are fewest in all, with ``start_tokens`` for each group.
 
     Raises:
         InputError: one item alone is longer.
     """
-    groups: list[list[Item]] = []
-    width = used = 0
-    for item in sorted(items, key=lambda i: -_length(i)):
-        length = _length(item)
-        if length > batch_tokens:
-            raise InputError(
-                f"{item.name} takes {length} tokens, more than --batch-tokens {batch_tokens}; raise it to that"
-            )
-        if not groups or used + (length if packed else width) > batch_tokens:
-            groups.append([])
-            width, used = length, 0
-        groups[-1].append(item)
-        used += length if packed else width
-    return groups
+    order = sorted(items, key=lambda i: -_length(i))
+    lengths = list(map(_length, order))
+    if lengths and lengths[0] > batch_tokens:
+        raise InputError(
+            f"{order[0].name} takes {lengths[0]} tokens, more than --batch-tokens {batch_tokens}; raise it to that"
+        )
+    ends = _filled(lengths, batch_tokens) if packed else _least_padded(lengths, batch_tokens, start_tokens)
+    return [order[start:end] for start, end in pairwise([0, *ends])]
+
+
+def _filled(lengths: Sequence[int], batch_tokens: int) -> list[int]:
+    """Where each group ends if it takes what fits."""
+    ends, used = [], 0
+    for place, length in enumerate(lengths):
+        if place and used + length > batch_tokens:
+            ends.append(place)
+            used = 0
+        used += length
+    return [*ends, len(lengths)] if lengths else []
+
+
+def _least_padded(lengths: Sequence[int], batch_tokens: int, start_tokens: int) -> list[int]:
+    """Where each group of falling lengths ends if their tokens, padding included, are fewest."""
+    least, begins = [0], [0]  # for the first n rows: their tokens, and where the last group begins
+    for end in range(1, len(lengths) + 1):
+        found: list[tuple[int, int]] = []
+        for begin in range(end - 1, -1, -1):
+            tokens = (end - begin) * lengths[begin]
+            if tokens > batch_tokens:
+                break
+            found.append((least[begin] + tokens + start_tokens, begin))
+        best = min(found)
+        least.append(best[0])
+        begins.append(best[1])
+    ends = []
+    end = len(lengths)
+    while end:
+        ends.append(end)
+        end = begins[end]
+    return ends[::-1]
 
 
 def _length(item: Item) -> int:

@@ -16,6 +16,7 @@ from paft.errors import InputError, PaftError
 from paft.files import read_json
 from paft.models.last_layer import LastLayer, find_last_layer
 from paft.training.attention import attention, candidates
+from paft.training.compiling import CompiledLayers, compile_layers
 from paft.training.loss import answer_losses
 from paft.training.micro import Item, pack, pad
 from paft.training.preflight import known_rows
@@ -37,19 +38,24 @@ class Packing:
         attention: the attention implementation of packed rows; None where rows are padded.
         reason: why they are padded.
         last_layer: what of the last layer is left out where there is no label; None where nothing is.
-        check: ``loss`` and ``gradient``, relative differences between packed and padded rows, and the
+        compiled: the layers that run compiled; None where none do.
+        not_compiled: why they do not though it was asked for.
+        check: ``loss`` and ``gradient``, relative differences between this way and plain padded rows, and the
             ``tolerance`` they were held to; empty where nothing was compared.
     """
 
     attention: str | None = None
     reason: str | None = None
     last_layer: LastLayer | None = None
+    compiled: CompiledLayers | None = None
+    not_compiled: str | None = None
     check: Mapping[str, float] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """As plain values."""
         found = {"used": self.attention is not None, "attention": self.attention, "reason": self.reason}
-        found |= {"last_layer": self.last_layer is not None}
+        found |= {"last_layer": self.last_layer is not None, "compiled": self.compiled is not None}
+        found |= {"not_compiled": self.not_compiled} if self.not_compiled else {}
         return found | ({"check": dict(self.check)} if self.check else {})
 
     @contextmanager
@@ -58,6 +64,8 @@ class Packing:
         with attention(model, self.attention), ExitStack() as stack:
             if self.last_layer is not None:
                 stack.enter_context(self.last_layer.only_at(micro["keep"]))
+            if self.compiled is not None:
+                stack.enter_context(self.compiled.on())
             yield
 
 
@@ -81,6 +89,10 @@ def choose_packing(trainer: PaftTrainer) -> Packing:
             raise InputError(f"--packing on: {found.reason}; leave it out to train on padded rows")
         if wanted == "auto" and found.attention is None and trainer.is_world_process_zero():
             logger.warning("rows are padded, not packed: %s", found.reason)
+    if trainer.args.torch_compile:
+        found = _try_compiling(trainer, found)
+        if found.not_compiled and trainer.is_world_process_zero():
+            logger.warning("layers are not compiled: %s", found.not_compiled)
     if earlier is not None and earlier[0] != (found.attention is not None) and trainer.is_world_process_zero():
         before, now = ("packed", "padded") if earlier[0] else ("padded", "packed")
         logger.warning("rows were %s before and are %s now: the last bits of the result may differ", before, now)
@@ -108,13 +120,36 @@ def _try_packing(trainer: PaftTrainer, leave_out: bool) -> Packing:
     last = find_last_layer(trainer.model) if leave_out else None
     ways = [(name, layer) for name in names for layer in ((last, None) if last is not None else (None,))]
     for name, layer in ways:
-        found = _compare(trainer, name, layer)
-        passed = torch.tensor([int(found.attention is not None)], device=trainer.args.device)
-        if int(trainer.accelerator.gather(passed).min()):
+        found = _compare(trainer, Packing(name, last_layer=layer))
+        if _on_all(trainer, found.attention is not None):
             return found
         if found.attention:
             found = Packing(reason="packed and padded rows differ on another process", check=found.check)
     return found
+
+
+def _try_compiling(trainer: PaftTrainer, way: Packing) -> Packing:
+    """The same way with its layers compiled, where that gives the same figures."""
+    options = {"mode": trainer.args.torch_compile_mode, "backend": trainer.args.torch_compile_backend}
+    layers = compile_layers(trainer.model, int(way.last_layer is not None), **options)
+    if layers is None:
+        return replace(way, not_compiled=f"{type(_base(trainer.model)).__name__} has no single row of layers")
+    compiled = replace(way, compiled=layers)
+    if _is_sharded(trainer):  # nothing can be compared yet
+        return compiled
+    found = _compare(trainer, compiled)
+    if _on_all(trainer, found.compiled is not None):
+        return found
+    return replace(way, not_compiled=found.reason or "it does not work on another process")
+
+
+def _on_all(trainer: PaftTrainer, passed: bool) -> bool:
+    mine = torch.tensor([int(passed)], device=trainer.args.device)
+    return bool(int(trainer.accelerator.gather(mine).min()))
+
+
+def _is_sharded(trainer: PaftTrainer) -> bool:
+    return trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
 
 
 def _base(model: Any) -> Any:
@@ -126,7 +161,7 @@ def _obstacle(trainer: PaftTrainer) -> str | None:
     args, model = trainer.args, trainer.model
     windows = [getattr(c, "sliding_window", None) for c in (model.config, model.config.get_text_config())]
     used = getattr(model.config, "use_sliding_window", True)
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+    if _is_sharded(trainer):
         return "under FSDP and DeepSpeed the two cannot be compared before the model is sharded"
     if getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False):
         return "the adapter puts tokens of its own before each row"
@@ -139,30 +174,35 @@ def _obstacle(trainer: PaftTrainer) -> str | None:
     return None
 
 
-def _compare(trainer: PaftTrainer, name: str, last_layer: LastLayer | None) -> Packing:
-    """Losses and gradients of a few rows, packed and padded, with dropout off.
+def _compare(trainer: PaftTrainer, way: Packing) -> Packing:
+    """Losses and gradients of a few rows, in this way and plainly padded, with dropout off.
 
     The tolerance is 1e-4 of the loss and of the gradient's norm. Lower precision is held to three times what
     padding alone changes (the same rows together and one at a time), and to 0.1 at most.
+
+    Returns the way with its check, or why it will not do.
     """
     items = _few_rows(trainer)
     if not items:
         return Packing(reason=f"none of the first {SAMPLED} rows fits")
-    padded = _figures(trainer, [pad(items, trainer.data_collator.pad_id)], Packing())
-    alone = _figures(trainer, [pad([item], trainer.data_collator.pad_id) for item in items], Packing())
-    way = Packing(name, last_layer=last_layer)
+    pad_id, packed = trainer.data_collator.pad_id, way.attention is not None
+    padded = _figures(trainer, [pad(items, pad_id)], Packing())
+    alone = _figures(trainer, [pad([item], pad_id) for item in items], Packing())
+    run_on, pair = "packed rows", "packed and padded rows"
+    if way.compiled:
+        run_on, pair = "compiled layers", "compiled and plain layers"
     try:
-        packed = _figures(trainer, [pack(items)], way)
+        other = _figures(trainer, [pack(items) if packed else pad(items, pad_id)], way)
     except (PaftError, RuntimeError, ValueError, TypeError, KeyError, ImportError) as bad:
-        return Packing(reason=f"the model cannot run on packed rows: {(str(bad).splitlines() or [repr(bad)])[0]}")
-    noise, found = _differences(padded, alone), _differences(padded, packed)
+        return Packing(reason=f"the model cannot run on {run_on}: {(str(bad).splitlines() or [repr(bad)])[0]}")
+    noise, found = _differences(padded, alone), _differences(padded, other)
     tolerance = TOLERANCE if _full_precision(trainer) else max(TOLERANCE, min(3 * max(noise), 0.1))
     check = {"loss": found[0], "gradient": found[1], "tolerance": tolerance}
     if not all(map(math.isfinite, check.values())):
         return Packing(reason="the losses or gradients of the first rows are not numbers")
     if max(found) <= tolerance:
         return replace(way, check=check)
-    reason = f"packed and padded rows differ by {found[0]:.1e} in loss and {found[1]:.1e} in gradient"
+    reason = f"{pair} differ by {found[0]:.1e} in loss and {found[1]:.1e} in gradient"
     return Packing(reason=f"{reason}, more than {tolerance:.1e}", check=check)
 
 

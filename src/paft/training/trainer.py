@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import DynamoBackend, TorchDynamoPlugin
 from peft import PeftConfig
 from torch.utils.data import DataLoader
 from transformers import (
@@ -34,6 +35,7 @@ from paft.training.callbacks import ProgressCallback, RunCallback
 from paft.training.config import MOST_EXAMPLES, PaftConfig
 from paft.training.lora import attach
 from paft.training.loss import accepted_inputs, answer_losses
+from paft.training.micro import ACCELERATOR_START_TOKENS
 from paft.training.parity import choose_packing
 from paft.training.plan import EpochPlan, make_plan, plan_path, read_plan, settle_plan
 from paft.training.preflight import check_lengths
@@ -112,6 +114,10 @@ class PaftTrainer(ResumableTrainer):
         for stock in (PrinterCallback, TqdmCallback):
             self.remove_callback(stock)
         warn_if_whole(self)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:  # each micro-batch gathers all weights anew
+            self.data_collator.start_tokens = args.batch_tokens
+        elif args.device.type != "cpu":
+            self.data_collator.start_tokens = ACCELERATOR_START_TOKENS
         if use_cache is not None:  # Trainer turned it off; forward is told each time, the saved config stays as it was
             self.model.config.use_cache = use_cache
         self.batches = PlanBatches(
@@ -169,6 +175,11 @@ class PaftTrainer(ResumableTrainer):
             multiprocessing_context=args.dataloader_multiprocessing_context,
             generator=torch.Generator().manual_seed(args.seed),
         )
+
+    def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
+        """``torch_compile`` is ours to do, layer by layer: accelerate is told that there is nothing to compile."""
+        plain = TorchDynamoPlugin(backend=DynamoBackend.NO.value.lower())
+        return super()._build_accelerator_args(**kwargs) | {"dynamo_plugin": plain}
 
     def train(
         self, resume_from_checkpoint: str | os.PathLike[str] | bool | None = None, *args: Any, **kwargs: Any

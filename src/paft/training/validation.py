@@ -79,7 +79,9 @@ def evaluate_cells(
     total = np.zeros(len(items))
     without_end = np.zeros(len(items))
     tokens = np.zeros(len(items), int)
-    for group in split([i for i in items if i.encoding is not None], collator.batch_tokens):
+    for group in split(
+        [i for i in items if i.encoding is not None], collator.batch_tokens, start_tokens=collator.start_tokens
+    ):
         micro = {k: v.to(device) for k, v in pad(group, collator.pad_id).items()}
         loss_ba = losses(micro).double().cpu().numpy()
         rows = [item.position for item in group]

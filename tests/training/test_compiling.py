@@ -1,0 +1,120 @@
+"""Compiled layers: the same training, plain where they will not do, and nothing of them outside of steps."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from training.children import arguments
+from training.helpers import make_task, settings
+from training.test_resume import assert_same, start
+from transformers import AutoModelForCausalLM, TrainerCallback
+
+from paft.errors import InputError
+from paft.training import PaftTrainer, train
+from paft.training.lora import lora_config
+
+TRACED = {"torch_compile_backend": "eager"}  # traced as ever, and then run as it stands
+COMPILED = {"torch_compile": True}
+
+
+def run(
+    folder: Path, model: Any, prompts: Any, callbacks: Any = (), processing_class: Any = None, **changes: Any
+) -> dict[str, Any]:
+    """Train; what environment.json says of the layers."""
+    args, adapter = settings(folder, **{"max_steps": 3, **changes}), lora_config()
+    more = {"callbacks": callbacks, "processing_class": processing_class}
+    trainer = PaftTrainer(model, args, make_task(), prompts, adapter, **more)
+    trainer.train()
+    trainer.save_model()
+    return json.loads((folder / "environment.json").read_text())["packing"]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "adapter_model.safetensors")
+
+
+class Onlooker(TrainerCallback):
+    def __init__(self) -> None:
+        self.compiled: list[bool] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        self.compiled.append(any(m._compiled_call_impl is not None for m in model.modules()))
+
+
+@pytest.mark.parametrize("packing", ["on", "off"])
+def test_layers_are_traced_in_steps_alone(packing, tiny_model_dir, tmp_path, prompts):
+    plain = run(tmp_path / "plain", tiny_model_dir(), prompts, packing=packing)
+    onlooker = Onlooker()
+    torch._dynamo.utils.counters.clear()
+    found = run(tmp_path / "run", tiny_model_dir(), prompts, (onlooker,), packing=packing, **TRACED)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert (plain["compiled"], found["compiled"]) == (False, True)
+    assert found["check"]["gradient"] < 1e-5
+    assert onlooker.compiled == [False] * 3
+    ours, theirs = weights(tmp_path / "run"), weights(tmp_path / "plain")
+    for name in theirs:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-6)
+
+
+def hooked(model_dir: Path, when_compiled: Callable[[Any], Any]) -> Any:
+    """A model with something in it that happens in compiled code only."""
+    model = AutoModelForCausalLM.from_pretrained(model_dir)
+
+    def hook(module: Any, args: Any, output: Any) -> Any:
+        return when_compiled(output) if torch.compiler.is_compiling() else output
+
+    model.model.layers[0].mlp.register_forward_hook(hook)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("when_compiled", "said"),
+    [
+        (lambda x: x.view(7, 7919), "the model cannot run on compiled layers: .*"),
+        (lambda x: x * 1.01, "compiled and plain layers differ by .* in gradient, more than 1.0e-04"),
+    ],
+)
+def test_layers_stay_plain_where_the_compiled_ones_will_not_do(
+    when_compiled, said, tiny_model_dir, tiny_tokenizer, tmp_path, prompts, caplog
+):
+    model = hooked(tiny_model_dir(), when_compiled)
+    found = run(tmp_path / "run", model, prompts, processing_class=tiny_tokenizer, **TRACED)
+    assert (found["used"], found["compiled"]) == (True, False)
+    assert re.search(said, found["not_compiled"]), found["not_compiled"]
+    assert f"layers are not compiled: {found['not_compiled']}" in caplog.text
+
+
+def test_an_unknown_backend(tmp_path):
+    with pytest.raises(InputError, match="unknown torch_compile_backend 'fast'; expected one of eager, aot_eager"):
+        settings(tmp_path, torch_compile_backend="fast")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"packing": "off"}, {"gradient_checkpointing": True}, {"dtype": "bfloat16"}])
+def test_compiled_training_ends_as_a_plain_one(changes, tiny_model_dir, tmp_path, prompts):
+    run(tmp_path / "plain", tiny_model_dir(), prompts, **changes)
+    assert run(tmp_path / "run", tiny_model_dir(), prompts, **changes, **COMPILED)["compiled"]
+    ours, theirs = weights(tmp_path / "run"), weights(tmp_path / "plain")
+    bound = 0.1 if changes.get("dtype") else 1e-3
+    for name in theirs:
+        assert (ours[name] - theirs[name]).norm() <= bound * theirs[name].norm(), name
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_killed_and_resumed(tiny_model_dir, tmp_path):
+    """With dropout, and the same bits."""
+    model = tiny_model_dir("llama")
+    train(**arguments(model, tmp_path / "whole", **COMPILED))
+    process = start("saving, all but the marker", model, tmp_path / "run", COMPILED)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    train(**arguments(model, tmp_path / "run", **COMPILED))
+    assert_same(tmp_path / "run", tmp_path / "whole")
