@@ -43,6 +43,22 @@ def keep_freed_memory() -> None:
         os.execve(sys.executable, sys.orig_argv, {**os.environ, **ALLOCATOR})
 
 
+def forward_flops(sizes: Mapping[str, int], tokens: int, attended: int, wanted: int) -> float:
+    """Operations of a Llama's forward pass that cannot be left out.
+
+    Args:
+        sizes: the fields of its configuration.
+        tokens: how many run.
+        attended: how many tokens they attend to, over all.
+        wanted: how many have logits that are wanted; of the last layer only those need more than keys and values.
+    """
+    width, layers = sizes["hidden_size"], sizes["num_hidden_layers"]
+    keys = 2 * width * (width // sizes["num_attention_heads"]) * sizes["num_key_value_heads"]
+    rest = 2 * width**2 + 3 * width * sizes["intermediate_size"]
+    products = tokens * ((layers - 1) * (keys + rest) + keys) + wanted * (rest + width * sizes["vocab_size"])
+    return 2.0 * products + 4.0 * width * attended * (layers - 1)
+
+
 class Clock:
     """Wall and processor seconds since it was made; the second leaves out what other programs took.
 

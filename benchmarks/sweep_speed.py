@@ -37,6 +37,7 @@ from common import (
     table,
     write_results,
 )
+from sweep_floor import floor_flops
 from sweep_sides import Bench, Harness, difference, one_process_a_template, run_paft
 from sweep_workloads import GENERATION, SHAPES, WORKLOADS, Place, Workload, load, make_model, make_tokenizer, texts
 
@@ -50,8 +51,8 @@ TEMPLATES_ALONE = 2  # templates that are timed with a process each
 TARGETS = {"geometric mean": 2.2, "each": 1.3, GENERATION[0].name: 1.15, GENERATION[1].name: 1.4}
 
 
-def measure(workload: Workload, rounds: int, quick: bool, place: Place) -> dict[str, Any]:
-    """Parity and times of one workload."""
+def measure(workload: Workload, rounds: int, quick: bool, place: Place, peak: float) -> dict[str, Any]:
+    """Parity and times of one workload, on a machine of so many GFLOP/s."""
     task, prompts = load(workload, quick)
     tokenizer = make_tokenizer(texts(task, prompts), workload.vocabulary)
     bench = Bench(workload, task, prompts, make_model(workload, place), tokenizer, place)
@@ -75,8 +76,11 @@ def measure(workload: Workload, rounds: int, quick: bool, place: Place) -> dict[
     same = all(value <= LIMITS[place.dtype][name] for name, value in found.items())
     out: dict[str, Any] = {"templates": len(prompts), "examples": len(bench.examples), "scoring": workload.scoring}
     out |= {"vocabulary": workload.vocabulary, "batch_size": best, "tried": tried, "apart": found, "same": same}
+    floor = floor_flops(bench, result) / 1e9
+    out["floor_gflop"] = floor
     for side, both in times.items():
         out[side] = {"cpu": spread(cpu for _, cpu in both), "wall": spread(wall for wall, _ in both)}
+        out[side]["share_of_peak"] = floor / peak / statistics.median(one[counted] for one in both)
     if same:
         out["ratio"] = spread(a[counted] / b[counted] for a, b in zip(times["lm-eval"], times["paft"], strict=True))
     if workload in GENERATION:
@@ -102,13 +106,15 @@ def report(results: Mapping[str, Any]) -> str:
         "The harness gets rendered prompts and its best "
         "batch size; its tokenising and planning are timed, as are paft's rendering, tokenising, planning, files and "
         "statistics. Apart: the largest difference of log-likelihoods (candidates less the first), the share of other "
-        "predictions, or the share of other texts.\n",
+        "predictions, or the share of other texts. Share of peak: the operations of every distinct beginning of a row "
+        "once, with logits only where an answer is read, at the speed of the fastest matrix product, over the seconds "
+        "taken: lm-eval's, then paft's.\n",
     ]
     if results["quick"]:
         lines.insert(1, "A smoke test: its figures mean nothing.\n")
     counted = ("wall", "cpu")[COUNTED[place["device"]]]
     rows = [_row(name, found, counted) for name, found in results["workloads"].items()]
-    head = ("workload", "cells", "apart", "lm-eval (batch)", "paft", "ratio")
+    head = ("workload", "cells", "apart", "lm-eval (batch)", "paft", "share of peak", "ratio")
     lines.append(table(head, rows))
     if results["geometric_mean"] is not None:
         lines.append(f"Geometric mean of the likelihood workloads: **{results['geometric_mean']:.2f}x**.\n")
@@ -127,8 +133,9 @@ def _row(name: str, found: Mapping[str, Any], counted: str) -> tuple[str, ...]:
     apart = ", ".join(f"{value:.1e}" if value else "0" for value in found["apart"].values())
     seconds = {s: f"{shown(found[s][counted], 1)} [{found[s]['wall']['median']:.0f}]" for s in ("paft", "lm-eval")}
     ratio = f"**{shown(found['ratio'])}**" if found["same"] else "none: the answers differ"
+    peaks = ", ".join(f"{found[side]['share_of_peak']:.0%}" for side in ("lm-eval", "paft"))
     cells = f"{found['templates']} x {found['examples']}"
-    return name, cells, apart, f"{seconds['lm-eval']} ({found['batch_size']})", seconds["paft"], ratio
+    return name, cells, apart, f"{seconds['lm-eval']} ({found['batch_size']})", seconds["paft"], peaks, ratio
 
 
 def geometric_mean(found: Mapping[str, Any], workloads: Sequence[Workload]) -> float | None:
@@ -158,7 +165,9 @@ def main() -> None:
     results = {"machine": machine(), "peak_gflops": matmul_peak(place.dtype, device=place.device), "data": data}
     results |= {"rounds": args.rounds, "place": vars(place)}
     for workload in workloads:
-        found[workload.name] = measure(workload, 1 if args.quick else args.rounds, args.quick, place)
+        found[workload.name] = measure(
+            workload, 1 if args.quick else args.rounds, args.quick, place, results["peak_gflops"]
+        )
         mean = geometric_mean(found, WORKLOADS)
         written = results | {"quick": args.quick, "targets": TARGETS, "geometric_mean": mean, "workloads": found}
         write_results(args.name, written, report(written), args.output)

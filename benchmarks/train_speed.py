@@ -18,12 +18,12 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import torch
 from common import (
     COUNTED,
     KINDS,
     RESULTS,
     Side,
+    forward_flops,
     keep_freed_memory,
     machine,
     matmul_peak,
@@ -33,7 +33,7 @@ from common import (
     take_turns,
     write_results,
 )
-from train_sides import OURS, PEERS, STEP, Job, build_model, encode, load_rows, measure
+from train_sides import OURS, PEERS, STEP, Job, encode, load_rows, measure
 
 NARROW = {"hidden_size": 256, "intermediate_size": 768, "num_attention_heads": 4, "num_key_value_heads": 4}
 SHAPES = {
@@ -136,15 +136,9 @@ def floor_flops(job: Job) -> float:
 
     task, prompts, schedule = load_rows(job.examples)
     encodings = encode(task.examples("train"), prompts, schedule, load_tokenizer("embedded"))
-    with torch.device("meta"):
-        model = build_model(replace(job, device="cpu"))
-    layers = sum(p.numel() for name, p in model.named_parameters() if p.ndim == 2 and ".layers." in name)
-    head = job.sizes["vocab_size"] * job.sizes["hidden_size"]
-    forward = 0.0
-    for e in encodings:
-        tokens = len(e.input_ids)
-        attention = 2 * tokens**2 * job.sizes["hidden_size"] * job.sizes["num_hidden_layers"]
-        forward += 2 * layers * tokens + attention + 2 * head * (tokens - e.answer_start)
+    lengths = [len(e.input_ids) for e in encodings]
+    labels = sum(len(e.input_ids) - e.answer_start for e in encodings)
+    forward = forward_flops(job.sizes, sum(lengths), sum(n * (n + 1) // 2 for n in lengths), labels)
     return forward * (2 if job.adapter else 3)
 
 

@@ -99,14 +99,54 @@ def test_branches_do_not_see_each_other(model, shared):
 def test_the_head_runs_where_it_is_asked_for(model):
     """And what it gives is what the whole model gives, softcap and scale included."""
     seen = []
-    handle = model.get_output_embeddings().register_forward_hook(lambda _, args, out: seen.append(out.shape[:-1]))
     forward = Forward(model, 0)
+    handle = model.get_output_embeddings().register_forward_hook(lambda _, args, out: seen.append(out.shape[:-1]))
     rows = some_rows(5, 2, 30)
     forward.start(rows, use_cache=False)
     _, state = forward.start(rows, use_cache=True, wanted=False)
     forward.extend(state, [[5], [6, 7], [8], [9], [10, 11, 12]])
     handle.remove()
     assert [shape.numel() for shape in seen] == [5, 0, 8]
+
+
+def decoder_layers(model):
+    return next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
+
+
+def test_the_last_layer_runs_where_it_is_asked_for(model):
+    """Its feed-forward network at most where logits are wanted, that of the layer before everywhere."""
+    seen = {0: [], 1: []}
+    forward = Forward(model, 0)
+    for i, layer in enumerate(decoder_layers(model)[-2:]):
+        inside = next(layer.mlp.children())
+        inside.register_forward_pre_hook(lambda _, args, i=i: seen[i].append(args[0].shape[:-1].numel()))
+    rows = some_rows(5, 6, 30)
+    width = max(map(len, rows))
+    _, state = forward.start(rows, use_cache=True)
+    forward.extend(state, [[5], [6, 7], [8], [9], [10, 11, 12]])  # half of the places are asked for: left as it is
+    forward.start(rows, use_cache=True, wanted=False)
+    assert seen == {0: [5 * width, 15, 5 * width], 1: [5, 15, 0]}
+
+
+def shy(module, args):
+    """Works on whole rows only."""
+    if args[0].shape[0] == 1:
+        raise RuntimeError("too few rows")
+
+
+def another(module, args, output):
+    """Says something else where the rows are not whole."""
+    return output if args[0].shape[0] > 1 else output + 1
+
+
+@pytest.mark.parametrize("register", ["register_forward_pre_hook", "register_forward_hook"])
+def test_all_of_the_last_layer_runs_where_parts_of_it_will_not_do(register, tiny_model_dir):
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir()).eval()
+    hook = shy if register == "register_forward_pre_hook" else another
+    rows = some_rows(4, 6, 9)
+    wanted = torch.stack([alone(model, row)[-1] for row in rows])
+    getattr(decoder_layers(model)[-1].mlp.gate_proj, register)(hook)
+    close(Forward(model, 0).start(rows, use_cache=False)[0], wanted)
 
 
 def bloom():
