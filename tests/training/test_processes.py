@@ -31,6 +31,9 @@ RECIPES = ROOT / "recipes" / "accelerate"
 ADAPTER = "adapter_model.safetensors"
 
 
+TRACED = {"torch_compile_backend": "aot_eager"}
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -121,30 +124,34 @@ def test_an_error_in_one_process_is_raised_in_all(how, said, tiny_model_dir, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("packing", ["on", "off"])
-def test_two_processes_and_one(packing, tiny_model_dir, tmp_path):
+@pytest.mark.parametrize("way", [{"packing": "on"}, {"packing": "off"}, TRACED])
+def test_two_processes_and_one(way, tiny_model_dir, tmp_path):
     """25 examples in steps of 6: the last has one example, so that one process has nothing to do in it."""
     model = tiny_model_dir("llama")
-    train_here(model, tmp_path / "one", {"per_device_train_batch_size": 6, "packing": packing})
-    changes = {"per_device_train_batch_size": 3, "batch_tokens": 130, "ddp_backend": "gloo", "packing": packing}
+    train_here(model, tmp_path / "one", {"per_device_train_batch_size": 6, "packing": way.get("packing", "on")})
+    changes = {"per_device_train_batch_size": 3, "batch_tokens": 130, "ddp_backend": "gloo", **way}
     in_two(train_share, model, tmp_path / "two", changes)
     same_weights(tmp_path / "one", tmp_path / "two")
+    assert json.loads((tmp_path / "two/environment.json").read_text())["packing"]["compiled"] == (way == TRACED)
     for epoch in range(2):
         assert read_plan(plan_path(tmp_path / "one", epoch)) == read_plan(plan_path(tmp_path / "two", epoch))
     goes_on(tmp_path / "two", 10, train_share, model, changes)
 
 
 @pytest.mark.slow
-def test_sharded_by_fsdp(tiny_model_dir, tmp_path):
+@pytest.mark.parametrize("more", [{}, {"full": True}, TRACED])
+def test_sharded_by_fsdp(more, tiny_model_dir, tmp_path):
     """FSDP 2; torch's FSDP 1 ends with a segmentation fault where it gathers weights on a CPU."""
-    model = tiny_model_dir("llama")
-    train_here(model, tmp_path / "one", {"per_device_train_batch_size": 6, "num_train_epochs": 1})
-    changes = {"per_device_train_batch_size": 3, "batch_tokens": 130, "num_train_epochs": 1}
+    model, plain = tiny_model_dir("llama"), {"num_train_epochs": 1, "full": more.get("full", False)}
+    train_here(model, tmp_path / "one", plain | {"per_device_train_batch_size": 6})
+    changes = plain | {"per_device_train_batch_size": 3, "batch_tokens": 130} | more
     in_two(train_sharded, model, tmp_path / "two", changes)
-    same_weights(tmp_path / "one", tmp_path / "two")
-    record = json.loads((tmp_path / "two/environment.json").read_text())
-    assert "FSDP" in record["packing"]["reason"]
-    goes_on(tmp_path / "two", 5, train_sharded, model, changes)
+    saved = "model.safetensors" if plain["full"] else ADAPTER
+    same_weights(tmp_path / "one", tmp_path / "two", saved)
+    record = json.loads((tmp_path / "two/environment.json").read_text())["packing"]
+    assert "FSDP" in record["reason"]
+    assert record["compiled"] == (more == TRACED)
+    goes_on(tmp_path / "two", 5, train_sharded, model, changes, saved)
 
 
 @pytest.mark.slow
@@ -192,11 +199,10 @@ def rows(run: Path) -> list[float]:
 def test_the_command_under_torchrun_speaks_once(tmp_path):
     words = ["--model", "embedded", "--task", "demo", "--prompts", str(RESOURCES / "prompts-train.jsonl")]
     words += ["--limit", "9", "--num-train-epochs", "1", "--per-device-train-batch-size", "2", "--device", "cpu"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "paft", "train", *words]
+    command = ["torch.distributed.run", "--nproc-per-node", "2", "-m", "paft", "train", *words]
 
     def start(*more: str) -> subprocess.CompletedProcess[str]:
-        options = {"env": os.environ | {"OMP_NUM_THREADS": "1"}, "cwd": tmp_path, "timeout": 400}
-        return subprocess.run([*command, *more], capture_output=True, text=True, check=False, **options)
+        return module(tmp_path, *command, *more)
 
     done = start("--output", "run")
     assert done.returncode == 0, done.stderr
@@ -206,3 +212,21 @@ def test_the_command_under_torchrun_speaks_once(tmp_path):
     assert bad.returncode != 0
     assert bad.stderr.count("error: ") == 1
     assert "more than --max-length 20" in bad.stderr
+
+
+@pytest.mark.slow
+def test_the_command_under_accelerate_launch(tmp_path):
+    """With the launcher's own precision and compiler."""
+    words = ["--model", "embedded", "--task", "demo", "--prompts", str(RESOURCES / "prompts-train.jsonl")]
+    words += ["--limit", "4", "--num-train-epochs", "1", "--per-device-train-batch-size", "2", "--output", "run"]
+    launcher = ["accelerate.commands.launch", "--cpu", "--mixed_precision", "bf16", "--dynamo_backend", "eager"]
+    done = module(tmp_path, *launcher, "-m", "paft", "train", *words)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "run/environment.json").read_text())["packing"]
+    assert found["compiled"] is True
+    assert found["check"]["tolerance"] > 1e-3  # that of half precision
+
+
+def module(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    options = {"env": os.environ | {"OMP_NUM_THREADS": "1"}, "cwd": folder, "timeout": 400}
+    return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False, **options)
