@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The training and sweep benchmarks on one GPU: random weights in the shape of Llama 3 8B, bfloat16, no download.
-# Writes results/gpu-train.* and results/gpu-sweep.*, which name the GPU. A dry run without one:
+# Writes results/gpu-train.*, gpu-sweep.* and gpu-vllm.*, which name the GPU. A dry run without one:
 #   DEVICE=cpu SHAPE=smoke DTYPE=float32 OUTPUT=/tmp/dry benchmarks/gpu.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ DTYPE=${DTYPE:-bfloat16}
 OUTPUT=${OUTPUT:-benchmarks/results}
 EXAMPLES=${EXAMPLES:-256} # of an epoch, which is a round of training
 ROUNDS=${ROUNDS:-3}
-MINUTES=${MINUTES:-40} # each of the two may take so long
+MINUTES=${MINUTES:-40} # each of the three may take so long
 
 has() { "$PYTHON" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$1') is None)"; }
 
@@ -32,10 +32,15 @@ has flash_attn || echo "flash-attn is not installed: all sides attend through to
 timeout "${MINUTES}m" "$PYTHON" benchmarks/train_speed.py --device "$DEVICE" --shapes "$SHAPE" --dtypes "$DTYPE" \
     --peers ${peers[@]+"${peers[@]}"} --examples "$EXAMPLES" --rounds "$ROUNDS" --name gpu-train --output "$OUTPUT"
 
-if ! has lm_eval; then
-    echo "lm-eval is not installed: no sweep; pip install 'paft[bench]'" >&2
-    exit 0
-fi
-sweep=(--device "$DEVICE" --shape "$SHAPE" --dtype "$DTYPE" --rounds "$ROUNDS" --name gpu-sweep --output "$OUTPUT")
+sweep=(--device "$DEVICE" --shape "$SHAPE" --dtype "$DTYPE" --rounds "$ROUNDS" --output "$OUTPUT")
 [ "$SHAPE" = smoke ] && sweep+=(--quick)
-timeout "${MINUTES}m" "$PYTHON" benchmarks/sweep_speed.py "${sweep[@]}"
+if has lm_eval; then
+    timeout "${MINUTES}m" "$PYTHON" benchmarks/sweep_speed.py "${sweep[@]}" --name gpu-sweep
+else
+    echo "lm-eval is not installed: no sweep beside it; pip install 'paft[bench]'" >&2
+fi
+if has vllm; then
+    timeout "${MINUTES}m" "$PYTHON" benchmarks/vllm_speed.py "${sweep[@]}" --name gpu-vllm
+else
+    echo "vLLM is not installed: no sweep with it; pip install 'paft[vllm]'" >&2
+fi

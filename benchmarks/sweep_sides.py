@@ -1,9 +1,8 @@
-"""The programs that the sweep benchmark compares, in one process: paft, the lm-evaluation-harness, and the old way."""
+"""What the sweep benchmarks share: a loaded workload, paft on it, the old way, and how far answers are apart."""
 
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
 import tempfile
@@ -13,17 +12,21 @@ from typing import Any
 
 import numpy as np
 from common import Clock
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
 from numpy.typing import NDArray
 from sweep_workloads import Place, Workload
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from paft import SweepResult, sweep
+from paft.evaluation import VllmModel
 from paft.prompts import PromptSet
 from paft.tasks import Example, Task
 
 MAX_LENGTH = 2048
+LIMITS = {  # half precision has noise of its own, and its texts part ways soon
+    "float32": {"log-likelihoods": 1e-4, "predictions": 0.0, "texts": 0.0},
+    "bfloat16": {"log-likelihoods": 0.5, "predictions": 0.02, "texts": 0.2},
+}
+NEAR = {"float32": 1e-3, "bfloat16": 0.25}  # log-likelihoods this near are not told apart
 ALONE = """
 import json, sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -56,12 +59,16 @@ class Bench:
         return example.options if self.workload.scoring == "continuation" else self.task.answers
 
 
-def run_paft(bench: Bench) -> tuple[tuple[float, float], SweepResult]:
-    """``((wall, processor) seconds, result)`` of a whole sweep, cells and statistics on disk."""
+def run_paft(bench: Bench, model: VllmModel | None = None) -> tuple[tuple[float, float], SweepResult]:
+    """``((wall, processor) seconds, result)`` of a whole sweep, cells and statistics on disk.
+
+    Args:
+        model: the workload's model as vLLM runs it; None runs it in this process.
+    """
     with tempfile.TemporaryDirectory() as folder:
         clock = Clock(bench.place.device)
         result = sweep(
-            (bench.model, bench.tokenizer),
+            model or (bench.model, bench.tokenizer),
             bench.task,
             bench.prompts,
             bench.workload.split,
@@ -69,52 +76,14 @@ def run_paft(bench: Bench) -> tuple[tuple[float, float], SweepResult]:
             output=Path(folder) / "sweep",
             max_length=MAX_LENGTH,
             max_new_tokens=bench.workload.room,
+            dtype="auto" if model is None else bench.place.dtype,
             chat="off",
             progress=False,
         )
         return clock.read(), result
 
 
-class Harness:
-    """The lm-evaluation-harness's own model class on requests that are rendered already: no YAML, no Jinja, no files.
-
-    Planning (tokenising, sorting, grouping) is part of its calls and is timed.
-    """
-
-    def __init__(self, bench: Bench) -> None:
-        logging.disable(logging.WARNING)
-        self.bench = bench
-        self.model = HFLM(
-            pretrained=bench.model,
-            tokenizer=bench.tokenizer,
-            batch_size=1,
-            device=bench.place.device,
-            max_length=MAX_LENGTH,
-        )
-        self.requests = [self._request(p, e) for p in bench.prompts for e in bench.examples]
-
-    def _request(self, prompt: Any, example: Example) -> list[Instance]:
-        text = str(prompt.render(example.slots)).rstrip(" \t")
-        if self.bench.workload.scoring == "generate":
-            settings = {"until": ["\n"], "do_sample": False, "max_gen_toks": self.bench.workload.room}
-            return [Instance("generate_until", {}, (text, settings), 0)]
-        space = "" if text.endswith("\n") else " "
-        pairs = [(text, space + answer) for answer in self.bench.candidates(example)]
-        return [Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)]
-
-    def run(self, batch_size: int) -> tuple[tuple[float, float], list[Any]]:
-        """``((wall, processor) seconds, answers)`` for all cells; a cell's answers stand together."""
-        self.model.batch_size_per_gpu = batch_size
-        flat = [instance for cell in self.requests for instance in cell]
-        clock = Clock(self.bench.place.device)
-        if self.bench.workload.scoring == "generate":
-            answers: list[Any] = self.model.generate_until(flat, disable_tqdm=True)
-        else:
-            answers = [value for value, _ in self.model.loglikelihood(flat, disable_tqdm=True)]
-        return clock.read(), answers
-
-
-def difference(bench: Bench, result: SweepResult, answers: list[Any], near: float = 1e-3) -> dict[str, float]:
+def difference(bench: Bench, result: SweepResult, answers: list[Any], near: float) -> dict[str, float]:
     """How far both sides' answers are apart.
 
     Log-likelihoods are compared less the first candidate's, since the harness counts a line break at a prompt's end

@@ -38,15 +38,11 @@ from common import (
     write_results,
 )
 from sweep_floor import floor_flops
-from sweep_sides import Bench, Harness, difference, one_process_a_template, run_paft
+from sweep_harness import Harness
+from sweep_sides import LIMITS, NEAR, Bench, difference, one_process_a_template, run_paft
 from sweep_workloads import GENERATION, SHAPES, WORKLOADS, Place, Workload, load, make_model, make_tokenizer, texts
 
 BATCH_SIZES = {"cpu": (2, 4, 8, 16, 32, 64), "cuda": (16, 32, 64, 128)}
-LIMITS = {  # half precision has noise of its own, and its texts part ways soon
-    "float32": {"log-likelihoods": 1e-4, "predictions": 0.0, "texts": 0.0},
-    "bfloat16": {"log-likelihoods": 0.5, "predictions": 0.02, "texts": 0.2},
-}
-NEAR = {"float32": 1e-3, "bfloat16": 0.25}  # log-likelihoods this near are not told apart
 TEMPLATES_ALONE = 2  # templates that are timed with a process each
 TARGETS = {"geometric mean": 2.2, "each": 1.3, GENERATION[0].name: 1.15, GENERATION[1].name: 1.4}
 

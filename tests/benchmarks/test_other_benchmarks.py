@@ -62,3 +62,14 @@ def test_the_gpu_script_runs_without_one(shared_data: Path, tmp_path: Path) -> N
     train = json.loads((tmp_path / "gpu-train.json").read_text(encoding="utf-8"))
     assert all(side["same"] for side in train["comparisons"][0]["sides"].values())
     assert json.loads((tmp_path / "gpu-sweep.json").read_text(encoding="utf-8"))["place"]["shape"] == "smoke"
+
+
+@pytest.mark.slow
+def test_sweeps_with_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """vLLM is the stand-in of the sweep's own tests."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "evaluation" / "vllm_stand_in"))
+    options = ("--quick", "--device", "cpu", "--shape", "smoke", "--dtype", "float32", "--rounds", "1")
+    results, text = run("vllm_speed", tmp_path, *options, "--name", "vllm_speed")
+    assert len(results["workloads"]) == 6
+    assert all(found["same"] and found["ratio"] > 0 for found in results["workloads"].values())
+    assert "| PIQA letters, 32k | 6 x 2 |" in text
