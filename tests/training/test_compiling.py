@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,6 +19,7 @@ from training.test_resume import assert_same, start
 from transformers import AutoModelForCausalLM, TrainerCallback
 
 from paft.errors import InputError
+from paft.evaluation import SweepCallback, sweep
 from paft.training import PaftTrainer, train
 from paft.training.lora import lora_config
 
@@ -49,7 +51,7 @@ class Onlooker(TrainerCallback):
         self.compiled.append(any(m._compiled_call_impl is not None for m in model.modules()))
 
 
-@pytest.mark.parametrize("packing", ["on", "off"])
+@pytest.mark.parametrize("packing", ["on", pytest.param("off", marks=pytest.mark.slow)])
 def test_layers_are_traced_in_steps_alone(packing, tiny_model_dir, tmp_path, prompts):
     plain = run(tmp_path / "plain", tiny_model_dir(), prompts, packing=packing)
     onlooker = Onlooker()
@@ -62,6 +64,28 @@ def test_layers_are_traced_in_steps_alone(packing, tiny_model_dir, tmp_path, pro
     ours, theirs = weights(tmp_path / "run"), weights(tmp_path / "plain")
     for name in theirs:
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-6)
+
+
+def test_sweeps_during_training(tiny_model_dir, tmp_path, prompts, unseen):
+    """The trainer packs and compiles; sweeps see the plain model, and training is as without them."""
+    task, watching = make_task(), SweepCallback(make_task(), unseen, every_steps=3, limit=3)
+    run(tmp_path / "plain", tiny_model_dir(), prompts, packing="on", **TRACED)
+    found = run(tmp_path / "run", tiny_model_dir(), prompts, [watching], packing="on", **TRACED)
+    assert (found["used"], found["compiled"]) == (True, True)
+    ours, theirs = weights(tmp_path / "run"), weights(tmp_path / "plain")
+    assert all(ours[name].equal(theirs[name]) for name in theirs)
+    last = sweep(tiny_model_dir(), task, unseen, "validation", adapter=tmp_path / "run", limit=3)
+    assert [step for step, _ in watching.results] == [3]
+    assert np.allclose(watching.results[-1][1].loglik_pnk, last.loglik_pnk, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_otherwise_says_so(tiny_model_dir, tmp_path, prompts, caplog):
+    changes = {"save_strategy": "steps", "save_steps": 2}
+    run(tmp_path / "run", tiny_model_dir(), prompts, **changes)
+    (tmp_path / "run/checkpoint-3/paft_complete.json").unlink()
+    run(tmp_path / "run", tiny_model_dir(), prompts, **changes, **TRACED)
+    assert "layers were plain before and are compiled now: the last bits of the result may differ" in caplog.text
 
 
 def hooked(model_dir: Path, when_compiled: Callable[[Any], Any]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -81,10 +81,10 @@ def choose_packing(trainer: PaftTrainer) -> Packing:
     earlier = _earlier(trainer)
     if wanted == "off":
         found = Packing(reason="--packing off")
-    elif wanted == "auto" and earlier == (False, False):
+    elif wanted == "auto" and earlier is not None and not earlier.packed:
         found = Packing(reason="the run was begun without packing")
     else:
-        found = _try_packing(trainer, earlier is None or earlier[1])
+        found = _try_packing(trainer, earlier is None or earlier.last_layer)
         if wanted == "on" and found.attention is None:
             raise InputError(f"--packing on: {found.reason}; leave it out to train on padded rows")
         if wanted == "auto" and found.attention is None and trainer.is_world_process_zero():
@@ -93,21 +93,35 @@ def choose_packing(trainer: PaftTrainer) -> Packing:
         found = _try_compiling(trainer, found)
         if found.not_compiled and trainer.is_world_process_zero():
             logger.warning("layers are not compiled: %s", found.not_compiled)
-    if earlier is not None and earlier[0] != (found.attention is not None) and trainer.is_world_process_zero():
-        before, now = ("packed", "padded") if earlier[0] else ("padded", "packed")
-        logger.warning("rows were %s before and are %s now: the last bits of the result may differ", before, now)
+    if earlier is not None and trainer.is_world_process_zero():
+        _warn_of_changes("rows", ("padded", "packed"), earlier.packed, found.attention is not None)
+        _warn_of_changes("layers", ("plain", "compiled"), earlier.compiled, found.compiled is not None)
     return found
 
 
-def _earlier(trainer: PaftTrainer) -> tuple[bool, bool] | None:
-    """Whether the run that goes on packed its rows, and left out parts of its last layer; None where it begins here."""
+def _warn_of_changes(what: str, names: tuple[str, str], before: bool, now: bool) -> None:
+    if before != now:
+        said = f"{what} were {names[before]} before and are {names[now]} now"
+        logger.warning("%s: the last bits of the result may differ", said)
+
+
+class _Earlier(NamedTuple):
+    """How a run was begun: whether its rows were packed, parts of its last layer left out, its layers compiled."""
+
+    packed: bool = False
+    last_layer: bool = False
+    compiled: bool = False
+
+
+def _earlier(trainer: PaftTrainer) -> _Earlier | None:
+    """How the run that goes on was begun; None where it begins here."""
     if not trainer.goes_on:
         return None
     try:
         found = read_json(trainer.run_folder / ENVIRONMENT)["packing"]
-        return bool(found["used"]), bool(found.get("last_layer"))
+        return _Earlier(bool(found["used"]), bool(found.get("last_layer")), bool(found.get("compiled")))
     except (PaftError, KeyError, TypeError):
-        return False, False
+        return _Earlier()
 
 
 def _try_packing(trainer: PaftTrainer, leave_out: bool) -> Packing:
