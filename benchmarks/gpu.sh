@@ -29,18 +29,20 @@ else
 fi
 has flash_attn || echo "flash-attn is not installed: all sides attend through torch's own kernels" >&2
 
+failed=0
 timeout "${MINUTES}m" "$PYTHON" benchmarks/train_speed.py --device "$DEVICE" --shapes "$SHAPE" --dtypes "$DTYPE" \
-    --peers ${peers[@]+"${peers[@]}"} --examples "$EXAMPLES" --rounds "$ROUNDS" --name gpu-train --output "$OUTPUT"
+    --peers ${peers[@]+"${peers[@]}"} --examples "$EXAMPLES" --rounds "$ROUNDS" --name gpu-train --output "$OUTPUT" || failed=1
 
 sweep=(--device "$DEVICE" --shape "$SHAPE" --dtype "$DTYPE" --rounds "$ROUNDS" --output "$OUTPUT")
 [ "$SHAPE" = smoke ] && sweep+=(--quick)
 if has lm_eval; then
-    timeout "${MINUTES}m" "$PYTHON" benchmarks/sweep_speed.py "${sweep[@]}" --name gpu-sweep
+    timeout "${MINUTES}m" "$PYTHON" benchmarks/sweep_speed.py "${sweep[@]}" --name gpu-sweep || failed=1
 else
     echo "lm-eval is not installed: no sweep beside it; pip install 'paft[bench]'" >&2
 fi
 if has vllm; then
-    timeout "${MINUTES}m" "$PYTHON" benchmarks/vllm_speed.py "${sweep[@]}" --name gpu-vllm
+    timeout "${MINUTES}m" "$PYTHON" benchmarks/vllm_speed.py "${sweep[@]}" --name gpu-vllm || failed=1
 else
     echo "vLLM is not installed: no sweep with it; pip install 'paft[vllm]'" >&2
 fi
+exit "$failed"

@@ -24,8 +24,9 @@ def floor_flops(bench: Bench, result: SweepResult) -> float:
         written = [cell.generated_tokens for row in result.cells_pn for cell in row]
         rows = [tuple(ids.tolist()) for ids in scorer.encoded(pairs)]
         tokens, attended = distinct(rows)
-        further = [(len(row) + i, 1) for row, n in zip(rows, written, strict=True) for i in range(1, n)]
-        return forward_flops(sizes, tokens + len(further), attended + sum(at for at, _ in further), sum(written))
+        told = dict(zip(rows, written, strict=True))  # like prompts get like answers
+        further = [len(row) + i for row, n in told.items() for i in range(1, n)]
+        return forward_flops(sizes, tokens + len(further), attended + sum(further), sum(told.values()))
     assert isinstance(scorer, CandidateScorer)
     run, wanted = set(), set()
     for found in scorer.encoded(pairs):

@@ -73,3 +73,14 @@ def test_sweeps_with_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(results["workloads"]) == 6
     assert all(found["same"] and found["ratio"] > 0 for found in results["workloads"].values())
     assert "| PIQA letters, 32k | 6 x 2 |" in text
+
+
+@pytest.mark.slow
+def test_training_with_compiled_layers(shared_data: Path, tmp_path: Path) -> None:
+    options = ("--compiled", "--peers", "--shapes", "smoke", "--dtypes", "float32", "--examples", "32", "--rounds", "1")
+    results, text = run("train_speed", tmp_path, *options)
+    sides = results["comparisons"][0]["sides"]
+    assert sides.keys() == {"paft", "paft-padded", "paft-compiled"}
+    assert all(side["same"] for side in sides.values())
+    assert sides["paft"]["ratio_to_compiled"]["median"] > 0
+    assert "paft, packed rows, compiled" in text

@@ -6,7 +6,7 @@ import random
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, BloomConfig, MistralConfig
+from transformers import AutoConfig, AutoModelForCausalLM, BloomConfig, MistralConfig
 
 from paft.evaluation.forward import Forward, evaluating
 from paft.evaluation.likelihood import Query, log_likelihoods
@@ -125,7 +125,7 @@ def test_the_last_layer_runs_where_it_is_asked_for(model):
     _, state = forward.start(rows, use_cache=True)
     forward.extend(state, [[5], [6, 7], [8], [9], [10, 11, 12]])  # half of the places are asked for: left as it is
     forward.start(rows, use_cache=True, wanted=False)
-    assert seen == {0: [5 * width, 15, 5 * width], 1: [5, 15, 0]}
+    assert seen == {0: [5 * width, 15, 5 * width], 1: [5, 15, 1]}
 
 
 def shy(module, args):
@@ -136,17 +136,33 @@ def shy(module, args):
 
 def another(module, args, output):
     """Says something else where the rows are not whole."""
-    return output if args[0].shape[0] > 1 else output + 1
+    return output if args[0].shape[0] > 1 else output * 1.1
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("register", ["register_forward_pre_hook", "register_forward_hook"])
-def test_all_of_the_last_layer_runs_where_parts_of_it_will_not_do(register, tiny_model_dir):
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir()).eval()
+def test_all_of_the_last_layer_runs_where_parts_of_it_will_not_do(register, dtype, tiny_model_dir):
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir(), dtype=dtype).eval()
     hook = shy if register == "register_forward_pre_hook" else another
     rows = some_rows(4, 6, 9)
-    wanted = torch.stack([alone(model, row)[-1] for row in rows])
+    wanted = torch.stack([alone(model, row)[-1] for row in rows]).float()
     getattr(decoder_layers(model)[-1].mlp.gate_proj, register)(hook)
     close(Forward(model, 0).start(rows, use_cache=False)[0], wanted)
+
+
+def test_the_first_try_needs_no_evaluation_mode(tiny_model_dir):
+    """A model in training, with dropout: it stays in training, no random number is drawn, and the try succeeds."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir(), attention_dropout=0.5).train()
+    before = torch.get_rng_state()
+    assert Forward(model, 0)._last is not None
+    assert torch.get_rng_state().equal(before)
+    assert all(module.training for module in model.modules())
+
+
+def test_models_with_few_positions(tiny_model_dir):
+    config = AutoConfig.from_pretrained(tiny_model_dir("gpt2"), n_positions=6)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    close(Forward(model, 0).start([[5, 6, 7]], use_cache=False)[0][0], alone(model, [5, 6, 7])[-1])
 
 
 def bloom():

@@ -87,14 +87,20 @@ def test_batches_hold_what_they_may(batch_tokens):
     rng = random.Random(batch_tokens)
     new = [rng.randint(5, 50) for _ in range(60)]
     behind = [rng.choice([0, 0, 30, 2000]) for _ in new]
-    made = list(parted(range(60), new, behind, batch_tokens, max_rows=20))
+    logits = [rng.choice([1, 1, 7]) for _ in new]
+    made = list(parted(range(60), new, behind, batch_tokens, 20, logits))
     assert sorted(i for batch in made for i in batch) == list(range(60))
     assert [new[batch[0]] for batch in made] == sorted((new[batch[0]] for batch in made), reverse=True)
     for batch in made:
         wide = max(new[i] for i in batch)
-        assert len(batch) <= 20
+        assert sum(logits[i] for i in batch) <= 20
         assert len(batch) == 1 or len(batch) * wide <= batch_tokens
         assert len(batch) == 1 or len(batch) * (wide + max(behind[i] for i in batch)) <= max(PLACES, 2 * batch_tokens)
+
+
+def test_a_batch_has_so_many_rows_where_each_has_one_place_with_logits():
+    assert [len(batch) for batch in parted(range(7), [5] * 7, [0] * 7, 1000, 3)] == [3, 3, 1]
+    assert [len(batch) for batch in parted(range(2), [5] * 2, [0] * 2, 1000, 3, [9, 9])] == [1, 1]
 
 
 @pytest.mark.parametrize(("batch_tokens", "run_tokens"), [(100, 100), (400, 60), (5000, 300)])

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from training.children import arguments
 from training.helpers import make_task, settings
 from training.test_resume import assert_same, start
-from transformers import AutoModelForCausalLM, TrainerCallback
+from transformers import AutoConfig, AutoModelForCausalLM, TrainerCallback
 
 from paft.errors import InputError
 from paft.evaluation import SweepCallback, sweep
@@ -43,21 +43,33 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "adapter_model.safetensors")
 
 
+def graphs() -> int:
+    """Pieces of code traced so far."""
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+
+
 class Onlooker(TrainerCallback):
+    """Looks at the model between steps, and counts what the steps alone have traced."""
+
     def __init__(self) -> None:
         self.compiled: list[bool] = []
+        self.traced: list[int] = []
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        torch.compiler.reset()  # the check before has traced them all
+        torch._dynamo.utils.counters.clear()
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         self.compiled.append(any(m._compiled_call_impl is not None for m in model.modules()))
+        self.traced.append(graphs())
 
 
 @pytest.mark.parametrize("packing", ["on", pytest.param("off", marks=pytest.mark.slow)])
 def test_layers_are_traced_in_steps_alone(packing, tiny_model_dir, tmp_path, prompts):
     plain = run(tmp_path / "plain", tiny_model_dir(), prompts, packing=packing)
     onlooker = Onlooker()
-    torch._dynamo.utils.counters.clear()
     found = run(tmp_path / "run", tiny_model_dir(), prompts, (onlooker,), packing=packing, **TRACED)
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert onlooker.traced[0] > 0
     assert (plain["compiled"], found["compiled"]) == (False, True)
     assert found["check"]["gradient"] < 1e-5
     assert onlooker.compiled == [False] * 3
@@ -66,12 +78,25 @@ def test_layers_are_traced_in_steps_alone(packing, tiny_model_dir, tmp_path, pro
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-6)
 
 
+class Swept(SweepCallback):
+    """Counts what its sweeps trace."""
+
+    traced = 0
+
+    def _sweep(self, *args: Any, **kwargs: Any) -> Any:
+        before = graphs()
+        try:
+            return super()._sweep(*args, **kwargs)
+        finally:
+            self.traced += graphs() - before
+
+
 def test_sweeps_during_training(tiny_model_dir, tmp_path, prompts, unseen):
     """The trainer packs and compiles; sweeps see the plain model, and training is as without them."""
-    task, watching = make_task(), SweepCallback(make_task(), unseen, every_steps=3, limit=3)
+    task, watching = make_task(), Swept(make_task(), unseen, every_steps=3, limit=3)
     run(tmp_path / "plain", tiny_model_dir(), prompts, packing="on", **TRACED)
     found = run(tmp_path / "run", tiny_model_dir(), prompts, [watching], packing="on", **TRACED)
-    assert (found["used"], found["compiled"]) == (True, True)
+    assert (found["used"], found["compiled"], watching.traced) == (True, True, 0)
     ours, theirs = weights(tmp_path / "run"), weights(tmp_path / "plain")
     assert all(ours[name].equal(theirs[name]) for name in theirs)
     last = sweep(tiny_model_dir(), task, unseen, "validation", adapter=tmp_path / "run", limit=3)
@@ -116,9 +141,31 @@ def test_layers_stay_plain_where_the_compiled_ones_will_not_do(
     assert f"layers are not compiled: {found['not_compiled']}" in caplog.text
 
 
-def test_an_unknown_backend(tmp_path):
+def test_layers_stay_plain_where_the_backend_is_not_there(tiny_model_dir, tmp_path, prompts, caplog):
+    assert run(tmp_path / "run", tiny_model_dir(), prompts, torch_compile_backend="onnxrt")["compiled"] is False
+    assert "layers are not compiled: Invalid backend: 'onnxrt'" in caplog.text
+
+
+def test_unknown_words(tmp_path):
     with pytest.raises(InputError, match="unknown torch_compile_backend 'fast'; expected one of eager, aot_eager"):
         settings(tmp_path, torch_compile_backend="fast")
+    with pytest.raises(InputError, match="unknown torch_compile_mode 'fast'; expected one of default, reduce-overhead"):
+        settings(tmp_path, torch_compile_mode="fast")
+
+
+@pytest.mark.slow
+def test_layers_that_train_in_part(tiny_model_dir, tiny_tokenizer, tmp_path, prompts, caplog):
+    """Every second of ten: many variants of a layer, all of them compiled."""
+    config = AutoConfig.from_pretrained(tiny_model_dir(), num_hidden_layers=10)
+    adapter = lora_config()
+    adapter.layers_to_transform = list(range(0, 10, 2))
+    args = settings(tmp_path / "run", max_steps=3, packing="off", **TRACED)
+    model = AutoModelForCausalLM.from_config(config)
+    trainer = PaftTrainer(model, args, make_task(), prompts, adapter, processing_class=tiny_tokenizer)
+    trainer.train()
+    assert trainer.packing.compiled is not None
+    assert graphs() > 8
+    assert "recompile_limit" not in caplog.text
 
 
 @pytest.mark.slow

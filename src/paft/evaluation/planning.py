@@ -98,27 +98,34 @@ def _alike(one: Ids, two: Ids) -> int:
 
 
 def parted(
-    indices: Sequence[int], new: Sequence[int], behind: Sequence[int], batch_tokens: int, max_rows: int
+    indices: Sequence[int],
+    new: Sequence[int],
+    behind: Sequence[int],
+    batch_tokens: int,
+    max_logits: int,
+    logits: Sequence[int] | None = None,
 ) -> Iterator[list[int]]:
     """``indices`` in batches, those with most new tokens first.
 
     Args:
         new: tokens that each row runs; a batch has at most ``batch_tokens`` of them, padding included.
         behind: tokens that each row looks back on without running them: they count towards ``PLACES``.
-        max_rows: most rows of a batch.
+        max_logits: most places of a batch with logits at once.
+        logits: how many a row has; by default one.
     """
     batch: list[int] = []
-    wide = deep = 0
+    wide = deep = held = 0
     places = max(PLACES, 2 * batch_tokens)
     for i in sorted(indices, key=lambda i: (-new[i], -behind[i])):
         deeper = max(deep, behind[i])
         many = (len(batch) + 1) * wide > batch_tokens or (len(batch) + 1) * (wide + deeper) > places
-        if batch and (many or len(batch) == max_rows):
+        asked = logits[i] if logits is not None else 1
+        if batch and (many or held + asked > max_logits):
             yield batch
-            batch, deeper = [], behind[i]
+            batch, held, deeper = [], 0, behind[i]
         if not batch:
             wide = new[i]
         batch.append(i)
-        deep = deeper
+        deep, held = deeper, held + asked
     if batch:
         yield batch

@@ -38,7 +38,7 @@ CPU_TOKENS = 512  # small enough that what a layer hands to the next stays in th
 CPU_RUN_TOKENS = 1024
 CPU_DECODING_TOKENS = 8192  # every step of decoding reads all weights, so many rows are better
 ACCELERATOR_TOKENS = 16384
-LOGITS = 1 << 27  # float32 logits after the contexts of one batch: 512 MB at most
+LOGITS = 1 << 27  # float32 logits of one batch: 512 MB at most
 SPARE_TOKENS = 4  # beyond the longest answer: a line break, a bracket, the end token
 FREE_TOKENS = 64  # for free answers where no gold answer tells how long they are
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class Scorer(ABC):
         self.batch_tokens = options.batch_tokens or (self.cpu_tokens if on_cpu else ACCELERATOR_TOKENS)
         self.run_tokens = min(self.batch_tokens, CPU_RUN_TOKENS) if on_cpu else self.batch_tokens
         self.limited = options.batch_tokens is not None  # a limit that was asked for is kept, or it is an error
-        self.max_rows = max(1, LOGITS // self.forward.vocabulary)
+        self.max_logits = max(1, LOGITS // self.forward.vocabulary)
 
     @abstractmethod
     def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
@@ -121,10 +121,9 @@ class CandidateScorer(Scorer):
             refuse_small(pairs, [t.longest for t in tokens], self.batch_tokens)
         asked = Asked.of(tokens)
         more = [query.rest(self.forward.free_masks) for query in asked.queries]
-        walk = Walk(
-            self.forward, [np.asarray(q.context) for q in asked.queries], more, self.batch_tokens, self.max_rows
-        )
-        batches = walk.batches()
+        contexts = [np.asarray(query.context) for query in asked.queries]
+        logits = [max(1, query.rest(True)) for query in asked.queries]
+        batches = Walk(self.forward, contexts, more, self.batch_tokens, self.max_logits, logits=logits).batches()
         while (batch := self._run(partial(next, batches, None))) is not None:
             values = self._run(partial(self._values, asked.queries, batch))
             done = asked.answered(batch.members, values)
@@ -206,7 +205,7 @@ class GenerateScorer(Scorer):
         if self.limited:
             refuse_small(pairs, [len(ids) + self.max_new_tokens for ids in prompts], self.batch_tokens)
         more = [self.max_new_tokens] * len(prompts)
-        batches = Walk(self.forward, prompts, more, self.batch_tokens, self.max_rows, self.run_tokens).batches()
+        batches = Walk(self.forward, prompts, more, self.batch_tokens, self.max_logits, self.run_tokens).batches()
         while (batch := self._run(partial(next, batches, None))) is not None:
             rows = [prompts[i][begin:] for i, begin in zip(batch.members, batch.begins, strict=True)]
             examples = [pairs[i].example for i in batch.members]

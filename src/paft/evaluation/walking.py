@@ -78,8 +78,9 @@ class Walk:
         rows: token ids of every row.
         more: tokens that each row will take beside its own.
         batch_tokens: most tokens of a batch, padding included.
-        max_rows: most rows of a batch.
+        max_logits: most places of a batch with logits at once.
         run_tokens: most tokens run at once; by default ``batch_tokens``.
+        logits: how many of those each row has; by default one.
     """
 
     def __init__(
@@ -88,11 +89,12 @@ class Walk:
         rows: Sequence[Ids],
         more: Sequence[int],
         batch_tokens: int,
-        max_rows: int,
+        max_logits: int,
         run_tokens: int | None = None,
+        logits: Sequence[int] | None = None,
     ) -> None:
         self.forward, self.rows, self.more = forward, rows, more
-        self.limits = batch_tokens, max_rows
+        self.limits, self.logits = (batch_tokens, max_logits), logits
         self.run_tokens = run_tokens or batch_tokens
         self.plan = plan_starts(rows) if forward.free_masks else Plan([], [-1] * len(rows))
         self.begins = [0 if home < 0 else self.plan.starts[home].end for home in self.plan.home]
@@ -128,5 +130,6 @@ class Walk:
     def _parted(self, leaves: Sequence[int]) -> Iterator[list[int]]:
         new = [len(self.rows[i]) - self.begins[i] + self.more[i] for i in leaves]
         behind = [self.begins[i] for i in leaves]
-        for batch in parted(range(len(leaves)), new, behind, *self.limits):
+        logits = None if self.logits is None else [self.logits[i] for i in leaves]
+        for batch in parted(range(len(leaves)), new, behind, *self.limits, logits):
             yield [leaves[k] for k in batch]

@@ -39,6 +39,8 @@ class LastLayer:
         """
 
         def pick(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            if not args or not isinstance(args[0], torch.Tensor):
+                raise ModelError(f"{type(module).__name__} of its last layer is not given a plain tensor")
             sizes.append(args[0].shape[:2])
             return (args[0].flatten(0, 1).index_select(0, index)[None], *args[1:])
 

@@ -15,6 +15,7 @@ from paft.errors import InputError
 from paft.models import pick_dtype
 
 METHODS = ("paft", "static-mix", "user")
+MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")  # of torch.compile
 MOST_EXAMPLES = 20_000
 
 
@@ -97,6 +98,10 @@ class PaftConfig(TrainingArguments):
         launched = os.environ.get("ACCELERATE_DYNAMO_BACKEND", "no").lower()
         if launched != "no" and self.torch_compile_backend is None:  # accelerate launch --dynamo_backend
             self.torch_compile_backend = launched
+            mode = os.environ.get("ACCELERATE_DYNAMO_MODE", "default")
+            self.torch_compile_mode = self.torch_compile_mode or (None if mode == "default" else mode)
+        if self.tf32 is None and (self.torch_compile or self.torch_compile_backend or self.torch_compile_mode):
+            self.tf32 = False  # Trainer would turn it on for the whole process, sweeps and checks included
         super().__post_init__()
         self._n_gpu = min(self.n_gpu, 1)  # several GPUs: accelerate launch; DataParallel would split a micro-batch
 
@@ -122,6 +127,9 @@ class PaftConfig(TrainingArguments):
         if self.torch_compile_backend not in (None, *backends):
             found = f"unknown torch_compile_backend {self.torch_compile_backend!r}"
             raise InputError(f"{found}; expected one of {', '.join(backends)}")
+        if self.torch_compile_mode not in (None, *MODES):
+            found = f"unknown torch_compile_mode {self.torch_compile_mode!r}"
+            raise InputError(f"{found}; expected one of {', '.join(MODES)}")
         if self.auto_find_batch_size:
             raise InputError("auto_find_batch_size would change what a step is; lower --batch-tokens instead")
 

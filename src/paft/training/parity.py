@@ -72,7 +72,7 @@ class Packing:
 def choose_packing(trainer: PaftTrainer) -> Packing:
     """Settle how the rows of this run are laid out, the same on all processes.
 
-    A run that goes on does as it did before, so that it ends with the same bits.
+    A run that goes on packs as it did before, so that it ends with the same bits; layers are compiled as asked for now.
 
     Raises:
         InputError: ``packing`` is ``on`` and the rows cannot be packed; says why.
@@ -145,9 +145,12 @@ def _try_packing(trainer: PaftTrainer, leave_out: bool) -> Packing:
 def _try_compiling(trainer: PaftTrainer, way: Packing) -> Packing:
     """The same way with its layers compiled, where that gives the same figures."""
     options = {"mode": trainer.args.torch_compile_mode, "backend": trainer.args.torch_compile_backend}
-    layers = compile_layers(trainer.model, int(way.last_layer is not None), **options)
+    try:
+        layers = compile_layers(trainer.model, int(way.last_layer is not None), **options)
+    except (RuntimeError, ValueError, ImportError) as bad:
+        return replace(way, not_compiled=_first_line(bad))
     if layers is None:
-        return replace(way, not_compiled=f"{type(_base(trainer.model)).__name__} has no single row of layers")
+        return replace(way, not_compiled=f"{type(_base(trainer.model)).__name__} has no row of layers to compile")
     compiled = replace(way, compiled=layers)
     if _is_sharded(trainer):  # nothing can be compared yet
         return compiled
@@ -205,10 +208,14 @@ def _compare(trainer: PaftTrainer, way: Packing) -> Packing:
     run_on, pair = "packed rows", "packed and padded rows"
     if way.compiled:
         run_on, pair = "compiled layers", "compiled and plain layers"
+    micros = [pack(items) if packed else pad(items, pad_id)]
     try:
-        other = _figures(trainer, [pack(items) if packed else pad(items, pad_id)], way)
-    except (PaftError, RuntimeError, ValueError, TypeError, KeyError, ImportError) as bad:
-        return Packing(reason=f"the model cannot run on {run_on}: {(str(bad).splitlines() or [repr(bad)])[0]}")
+        other = _figures(trainer, micros, way)
+        if way.compiled:  # steps run other code than this check: it has to compile too
+            with torch.random.fork_rng():
+                _figures(trainer, micros, way, as_in_steps=True)
+    except (PaftError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError) as bad:
+        return Packing(reason=f"the model cannot run on {run_on}: {_first_line(bad)}")
     noise, found = _differences(padded, alone), _differences(padded, other)
     tolerance = TOLERANCE if _full_precision(trainer) else max(TOLERANCE, min(3 * max(noise), 0.1))
     check = {"loss": found[0], "gradient": found[1], "tolerance": tolerance}
@@ -218,6 +225,10 @@ def _compare(trainer: PaftTrainer, way: Packing) -> Packing:
         return replace(way, check=check)
     reason = f"{pair} differ by {found[0]:.1e} in loss and {found[1]:.1e} in gradient"
     return Packing(reason=f"{reason}, more than {tolerance:.1e}", check=check)
+
+
+def _first_line(bad: Exception) -> str:
+    return (str(bad).splitlines() or [repr(bad)])[0]
 
 
 def _full_precision(trainer: PaftTrainer) -> bool:
@@ -246,13 +257,15 @@ def _tokens(item: Item) -> int:
 Figures = tuple[torch.Tensor, list[torch.Tensor]]
 
 
-def _figures(trainer: PaftTrainer, micros: Sequence[dict[str, Any]], way: Packing) -> Figures:
-    """Each row's loss, and the gradients of their mean."""
+def _figures(
+    trainer: PaftTrainer, micros: Sequence[dict[str, Any]], way: Packing, as_in_steps: bool = False
+) -> Figures:
+    """Each row's loss, and the gradients of their mean; with dropout only ``as_in_steps``."""
     model = trainer.model
     trained = [p for p in model.parameters() if p.requires_grad]
     was_training, rows = model.training, sum(len(micro["positions"]) for micro in micros)
     losses = []
-    model.eval()
+    model.train(as_in_steps)
     try:
         for micro in map(trainer._prepare_inputs, micros):
             with way.forward(model, micro):

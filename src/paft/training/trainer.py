@@ -114,7 +114,9 @@ class PaftTrainer(ResumableTrainer):
         for stock in (PrinterCallback, TqdmCallback):
             self.remove_callback(stock)
         warn_if_whole(self)
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:  # each micro-batch gathers all weights anew
+        if (
+            self.is_fsdp_enabled or self.is_deepspeed_enabled
+        ):  # a micro-batch more costs messages, all weights where they are parted
             self.data_collator.start_tokens = args.batch_tokens
         elif args.device.type != "cpu":
             self.data_collator.start_tokens = ACCELERATOR_START_TOKENS
