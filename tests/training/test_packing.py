@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from itertools import pairwise
@@ -12,13 +13,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.attention.varlen import varlen_attn
+from torch.nn.functional import scaled_dot_product_attention
 from training.helpers import make_task, settings
 from transformers import AutoModelForCausalLM, BloomConfig, Gemma2Config, MistralConfig, TrainerCallback
 
 from paft.errors import InputError, ModelError
 from paft.models import Encoding
 from paft.training import PaftTrainer
-from paft.training.attention import PACKED, PackedRows, attention, packed_attention
+from paft.training.attention import FLASH, PACKED, VARLEN, PackedRows, attention, candidates, packed_attention
 from paft.training.lora import lora_config
 from paft.training.micro import IGNORED, Item, pack, split
 
@@ -63,6 +66,45 @@ def test_attention_within_each_row(lengths, kv_heads):
     (found * weights).sum().backward()
     (wanted * weights).sum().backward()
     assert all(torch.allclose(a.grad, b.grad, atol=1e-12) for a, b in zip(inputs, twins, strict=True))
+
+
+def varlen_stand_in(*args: Any, **options: Any) -> torch.Tensor:
+    """What torch's kernels do on a GPU, row by row, for arguments that the real function takes."""
+    given = inspect.signature(varlen_attn).bind(*args, **options).arguments
+    assert given["window_size"] == (-1, 0)  # causal
+    ends = given["cu_seq_q"]
+    assert (given["cu_seq_k"] is ends, ends.dtype, ends[0].item()) == (True, torch.int32, 0)
+    assert given["max_q"] == given["max_k"] == ends.diff().max()
+    rows = zip(*(given[name].split(ends.diff().tolist()) for name in ("query", "key", "value")), strict=True)
+    how = {"is_causal": True, "scale": given["scale"], "enable_gqa": given["enable_gqa"]}
+    outputs = [scaled_dot_product_attention(*(x.transpose(0, 1) for x in row), **how) for row in rows]
+    return torch.cat([out.transpose(0, 1) for out in outputs])
+
+
+@pytest.mark.parametrize("family", ["qwen3", "gpt2"])
+def test_rows_in_one_call(family, tiny_model_dir, tmp_path, prompts, monkeypatch):
+    """GPT-2's attention has dropout in training, which those kernels do not know."""
+    calls = []
+    monkeypatch.setattr("paft.training.parity.candidates", lambda *args: (VARLEN,))
+    monkeypatch.setattr(
+        "paft.training.attention.varlen_attn", lambda *a, **k: calls.append(1) or varlen_stand_in(*a, **k)
+    )
+    trainer = make(tmp_path / "run", tiny_model_dir(family), prompts, adapter=False, max_steps=1)
+    trainer.train()
+    found, layers = recorded(tmp_path / "run"), trainer.model.config.num_hidden_layers
+    assert (found["used"], found["attention"]) == (True, VARLEN)
+    assert found["check"]["gradient"] < 1e-5
+    assert len(calls) == layers * (1 if family == "gpt2" else 2)  # in the check, and in the step
+
+
+def test_which_attention_is_tried(tiny_model_dir, monkeypatch):
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir())
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert list(candidates(model, cpu, True)) == [PACKED]
+    assert list(candidates(model, gpu, False)) == [PACKED]
+    assert list(candidates(model, gpu, True)) == [VARLEN, PACKED]
+    monkeypatch.setattr("paft.training.attention.is_flash_attn_2_available", lambda: True)
+    assert list(candidates(model, gpu, True)) == [FLASH, VARLEN, PACKED]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import groupby
 from typing import Any
 
@@ -20,7 +21,11 @@ from transformers.utils import is_flash_attn_2_available
 
 from paft.errors import ModelError
 
-PACKED, FLASH = "paft_packed", "flash_attention_2"
+varlen_attn: Any = None  # torch before 2.10 has none
+if find_spec("torch.nn.attention.varlen"):
+    from torch.nn.attention.varlen import varlen_attn
+
+PACKED, VARLEN, FLASH = "paft_packed", "paft_varlen", "flash_attention_2"
 UNKNOWN = ("softcap", "s_aux", "position_bias")
 
 
@@ -35,11 +40,18 @@ class PackedRows:
         """(how many, how long) of neighbours of one length: each is one call of attention."""
         return [(len(list(same)), length) for length, same in groupby(self.lengths)]
 
-    def flash_arguments(self, device: torch.device) -> dict[str, Any]:
-        """The same for FlashAttention's kernels: where each row begins, and the longest."""
+    def arguments(self, attention: str, device: torch.device) -> dict[str, Any]:
+        """What the model's forward hands on to an implementation of attention.
+
+        FlashAttention's kernels take where each row begins, and the longest.
+        """
+        given: dict[str, Any] = {} if attention == FLASH else {"packed_rows": self}
+        if attention == PACKED:
+            return given
         starts = torch.tensor([0, *self.lengths]).cumsum(0).to(device=device, dtype=torch.int32)
         longest = max(self.lengths)
-        return {"cu_seq_lens_q": starts, "cu_seq_lens_k": starts, "max_length_q": longest, "max_length_k": longest}
+        given |= {"cu_seq_lens_q": starts, "cu_seq_lens_k": starts, "max_length_q": longest, "max_length_k": longest}
+        return given
 
 
 @torch.compiler.disable
@@ -78,6 +90,37 @@ def packed_attention(
     return torch.cat(outputs).to(dtype)[None], None
 
 
+@torch.compiler.disable
+def varlen_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    packed_rows: PackedRows | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """The same as :func:`packed_attention` by the FlashAttention kernels in torch, all rows in one call.
+
+    They know no dropout: where there is some, the other one attends.
+
+    Raises:
+        ModelError: attention of a kind that this does not compute.
+    """
+    if dropout:
+        return packed_attention(module, query, key, value, attention_mask, dropout, scaling, packed_rows, **kwargs)
+    _refuse_special(module, query, key, attention_mask, packed_rows, kwargs)
+    assert packed_rows is not None
+    rows = [x[0].transpose(0, 1).to(value.dtype) for x in (query, key, value)]
+    ends, longest, grouped = cu_seq_lens_q, max(packed_rows.lengths), query.shape[1] != key.shape[1]
+    return varlen_attn(*rows, ends, ends, longest, longest, scale=scaling, window_size=(-1, 0), enable_gqa=grouped)[
+        None
+    ], None
+
+
 def _refuse_special(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -102,15 +145,19 @@ def _refuse_special(
 
 
 ALL_ATTENTION_FUNCTIONS.register(PACKED, packed_attention)
+ALL_ATTENTION_FUNCTIONS.register(VARLEN, varlen_attention)
 
 
 def candidates(model: PreTrainedModel, device: torch.device, half: bool) -> Sequence[str]:
     """The implementations to try for packed rows, best first; none where the model does not use the interface."""
     if not getattr(model, "_supports_attention_backend", False):
         return ()
+    found = [PACKED]
+    if device.type == "cuda" and half and varlen_attn is not None:
+        found.insert(0, VARLEN)
     if device.type == "cuda" and half and is_flash_attn_2_available() and getattr(model, "_supports_flash_attn", False):
-        return FLASH, PACKED
-    return (PACKED,)
+        found.insert(0, FLASH)
+    return found
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from paft.training.attention import FLASH
 from paft.training.micro import IGNORED
 
 
@@ -62,6 +61,6 @@ def _packed_logits(model: Any, micro: Mapping[str, Any], accepted: frozenset[str
     optional = {"logits_to_keep": keep, "use_cache": False}
     inputs = {"input_ids": ids, "position_ids": micro["position_ids"]}
     inputs |= {name: value for name, value in optional.items() if name in accepted}
-    inputs |= rows.flash_arguments(ids.device) if attention == FLASH else {"packed_rows": rows}
+    inputs |= rows.arguments(attention, ids.device)
     logits = model(**inputs).logits[0]
     return logits if "logits_to_keep" in accepted else logits[keep]
