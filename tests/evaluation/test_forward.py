@@ -100,6 +100,7 @@ def test_the_head_runs_where_it_is_asked_for(model):
     """And what it gives is what the whole model gives, softcap and scale included."""
     seen = []
     forward = Forward(model, 0)
+    forward.start([[1]], use_cache=False)  # and with it the first try
     handle = model.get_output_embeddings().register_forward_hook(lambda _, args, out: seen.append(out.shape[:-1]))
     rows = some_rows(5, 2, 30)
     forward.start(rows, use_cache=False)
@@ -117,6 +118,7 @@ def test_the_last_layer_runs_where_it_is_asked_for(model):
     """Its feed-forward network at most where logits are wanted, that of the layer before everywhere."""
     seen = {0: [], 1: []}
     forward = Forward(model, 0)
+    forward.start([[1]], use_cache=False)  # and with it the first try
     for i, layer in enumerate(decoder_layers(model)[-2:]):
         inside = next(layer.mlp.children())
         inside.register_forward_pre_hook(lambda _, args, i=i: seen[i].append(args[0].shape[:-1].numel()))
@@ -150,13 +152,16 @@ def test_all_of_the_last_layer_runs_where_parts_of_it_will_not_do(register, dtyp
     close(Forward(model, 0).start(rows, use_cache=False)[0], wanted)
 
 
-def test_the_first_try_needs_no_evaluation_mode(tiny_model_dir):
-    """A model in training, with dropout: it stays in training, no random number is drawn, and the try succeeds."""
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir(), attention_dropout=0.5).train()
-    before = torch.get_rng_state()
-    assert Forward(model, 0)._last is not None
-    assert torch.get_rng_state().equal(before)
-    assert all(module.training for module in model.modules())
+def test_nothing_is_tried_before_there_is_something_to_run(tiny_model_dir):
+    """Two runs for the first try, once, and none where nothing is asked."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir()).eval()
+    runs = []
+    model.register_forward_hook(lambda *_: runs.append(1))
+    forward = Forward(model, 0)
+    assert not runs
+    for expected in (3, 4):
+        forward.start([[5, 6, 7]], use_cache=False)
+        assert len(runs) == expected
 
 
 def test_models_with_few_positions(tiny_model_dir):

@@ -94,8 +94,8 @@ class Forward:
         self._layers = len(DynamicCache(config=config).layers)
         self._takes_positions = "position_ids" in inspect.signature(base.forward).parameters
         self.free_masks = self._takes_positions and _has_plain_attention(base, config)
+        self._untried = find_last_layer(model)
         self._last: LastLayer | None = None
-        self._last = self._checked(find_last_layer(model))
 
     def start(
         self, rows: Sequence[Row], use_cache: bool, after: State | None = None, wanted: bool = True, room: int = 0
@@ -179,6 +179,9 @@ class Forward:
         cache: Any = None,
         use_cache: bool = False,
     ) -> tuple[Tensor, Any]:
+        if self._untried is not None:  # not before there is something to answer: the check runs the model
+            last, self._untried = self._untried, None
+            self._last = self._checked(last)
         options: dict[str, Any] = {"use_cache": use_cache or cache is not None, "past_key_values": cache}
         if self._takes_positions and positions is not None:
             options["position_ids"] = positions
@@ -191,16 +194,13 @@ class Forward:
             logits = out.logits[0] if ran else out.logits.flatten(0, 1)[index]
             return logits.float(), out.past_key_values if options["use_cache"] else None
 
-    def _checked(self, last: LastLayer | None) -> LastLayer | None:
+    def _checked(self, last: LastLayer) -> LastLayer | None:
         """The last layer, if a few logits are the same with parts of it left out."""
-        if last is None:
-            return None
         ids = (torch.arange(16, device=self.device) % self.vocabulary).view(2, 8)
         try:
-            with evaluating(self.model):
-                whole = self._run(ids, index := self._index([5, 15]))[0]
-                self._last = last
-                apart = (self._run(ids, index)[0] - whole).abs().max()
+            whole = self._run(ids, index := self._index([5, 15]))[0]
+            self._last = last
+            apart = (self._run(ids, index)[0] - whole).abs().max()
         except (ModelError, RuntimeError, TypeError, ValueError, LookupError, AttributeError):
             return None  # where the model does not run at all, the sweep will say so
         bound = TOLERANCE.get(self.model.dtype.itemsize, HALF_TOLERANCE)
