@@ -144,6 +144,7 @@ def test_killed_and_resumed_gives_the_same(whole, model, tmp_path):
     assert outcome(tmp_path / "out") == outcome(whole)
 
 
+@pytest.mark.slow
 def test_processes_share_a_folder_and_do_no_cell_twice(whole, model, tmp_path):
     children = [child(model, tmp_path / "out") for _ in range(2)]
     begun = [each.communicate(timeout=300)[0].split() for each in children]

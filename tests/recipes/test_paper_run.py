@@ -16,6 +16,7 @@ from paft.experiments import paper
 from paft.experiments.records import Record, load_records
 from paft.prompts import PromptSet, load_prompts
 
+pytestmark = pytest.mark.slow
 MANY = ["base", "user", "top-accuracy", "zopo", "static-mix", "paft"]
 FEW = ["base", "paft"]
 ROWS = 40

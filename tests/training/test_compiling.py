@@ -91,6 +91,7 @@ class Swept(SweepCallback):
             self.traced += graphs() - before
 
 
+@pytest.mark.slow
 def test_sweeps_during_training(tiny_model_dir, tmp_path, prompts, unseen):
     """The trainer packs and compiles; sweeps see the plain model, and training is as without them."""
     task, watching = make_task(), Swept(make_task(), unseen, every_steps=3, limit=3)
