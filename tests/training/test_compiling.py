@@ -155,8 +155,10 @@ def test_unknown_words(tmp_path):
 
 
 @pytest.mark.slow
-def test_layers_that_train_in_part(tiny_model_dir, tiny_tokenizer, tmp_path, prompts, caplog):
-    """Every second of ten: many variants of a layer, all of them compiled."""
+def test_layers_that_train_in_part(tiny_model_dir, tiny_tokenizer, tmp_path, prompts, monkeypatch):
+    """Every second of ten: more variants of a layer than torch would compile by itself, all of them compiled."""
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 3)
+    torch._dynamo.utils.counters.clear()
     config = AutoConfig.from_pretrained(tiny_model_dir(), num_hidden_layers=10)
     adapter = lora_config()
     adapter.layers_to_transform = list(range(0, 10, 2))
@@ -165,8 +167,7 @@ def test_layers_that_train_in_part(tiny_model_dir, tiny_tokenizer, tmp_path, pro
     trainer = PaftTrainer(model, args, make_task(), prompts, adapter, processing_class=tiny_tokenizer)
     trainer.train()
     assert trainer.packing.compiled is not None
-    assert graphs() > 8
-    assert "recompile_limit" not in caplog.text
+    assert graphs() > 3
 
 
 @pytest.mark.slow
