@@ -155,9 +155,8 @@ def test_unknown_words(tmp_path):
 
 
 @pytest.mark.slow
-def test_layers_that_train_in_part(tiny_model_dir, tiny_tokenizer, tmp_path, prompts, monkeypatch):
+def test_layers_that_train_in_part(tiny_model_dir, tiny_tokenizer, tmp_path, prompts):
     """Every second of ten: more variants of a layer than torch would compile by itself, all of them compiled."""
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 3)
     torch._dynamo.utils.counters.clear()
     config = AutoConfig.from_pretrained(tiny_model_dir(), num_hidden_layers=10)
     adapter = lora_config()
@@ -165,7 +164,8 @@ def test_layers_that_train_in_part(tiny_model_dir, tiny_tokenizer, tmp_path, pro
     args = settings(tmp_path / "run", max_steps=3, packing="off", **TRACED)
     model = AutoModelForCausalLM.from_config(config)
     trainer = PaftTrainer(model, args, make_task(), prompts, adapter, processing_class=tiny_tokenizer)
-    trainer.train()
+    with torch._dynamo.config.patch(recompile_limit=3):
+        trainer.train()
     assert trainer.packing.compiled is not None
     assert graphs() > 3
 
