@@ -48,6 +48,7 @@ def flags(model: str, output: Path, *more: str) -> list[str]:
     return ["-m", "paft", "sweep", *own, "--output", str(output), *more]
 
 
+@pytest.mark.slow
 def test_torchrun(llama, tmp_path):
     done = subprocess.run(
         launch(2, flags(llama, tmp_path / "two", "--device", "cpu")), env=environment(), capture_output=True, text=True

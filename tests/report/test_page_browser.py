@@ -282,6 +282,7 @@ def test_one_method_one_prompt_one_example(browser, tmp_path: Path) -> None:
         assert seen.texts(".overview tbody th") == ["base"]
 
 
+@pytest.mark.slow
 def test_large_comparison_is_small_and_quick(browser, tmp_path: Path) -> None:
     methods = ("base", "user", "top-accuracy", "batprompt", "static-mix", "paft")
     out = make_comparison(tmp_path / "out", methods=methods, seeds=1, prompts=50, examples=2000, sweeps=("unseen",))

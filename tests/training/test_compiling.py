@@ -129,7 +129,11 @@ def hooked(model_dir: Path, when_compiled: Callable[[Any], Any]) -> Any:
     ("when_compiled", "said"),
     [
         (lambda x: x.view(7, 7919), "the model cannot run on compiled layers: .*"),
-        (lambda x: x * 1.01, "compiled and plain layers differ by .* in gradient, more than 1.0e-04"),
+        pytest.param(
+            lambda x: x * 1.01,
+            "compiled and plain layers differ by .* in gradient, more than 1.0e-04",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_layers_stay_plain_where_the_compiled_ones_will_not_do(
