@@ -6,10 +6,9 @@ import random
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, BloomConfig, MistralConfig
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from paft.evaluation.forward import Forward, evaluating
-from paft.evaluation.likelihood import Query, log_likelihoods
 
 FAMILIES = ("llama", "qwen3", "mistral", "gemma", "gpt2", "gpt_neox")
 SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -33,10 +32,6 @@ def close(one, two):
 @pytest.fixture(scope="module", params=FAMILIES)
 def model(request, tiny_model_dir):
     return AutoModelForCausalLM.from_pretrained(tiny_model_dir(request.param)).eval()
-
-
-def test_all_families_take_any_mask(model):
-    assert Forward(model, 0).free_masks
 
 
 def after_shared(forward, rows, shared):
@@ -100,7 +95,6 @@ def test_the_head_runs_where_it_is_asked_for(model):
     """And what it gives is what the whole model gives, softcap and scale included."""
     seen = []
     forward = Forward(model, 0)
-    forward.start([[1]], use_cache=False)  # and with it the first try
     handle = model.get_output_embeddings().register_forward_hook(lambda _, args, out: seen.append(out.shape[:-1]))
     rows = some_rows(5, 2, 30)
     forward.start(rows, use_cache=False)
@@ -118,7 +112,6 @@ def test_the_last_layer_runs_where_it_is_asked_for(model):
     """Its feed-forward network at most where logits are wanted, that of the layer before everywhere."""
     seen = {0: [], 1: []}
     forward = Forward(model, 0)
-    forward.start([[1]], use_cache=False)  # and with it the first try
     for i, layer in enumerate(decoder_layers(model)[-2:]):
         inside = next(layer.mlp.children())
         inside.register_forward_pre_hook(lambda _, args, i=i: seen[i].append(args[0].shape[:-1].numel()))
@@ -130,71 +123,27 @@ def test_the_last_layer_runs_where_it_is_asked_for(model):
     assert seen == {0: [5 * width, 15, 5 * width], 1: [5, 15, 1]}
 
 
-def shy(module, args):
-    """Works on whole rows only."""
-    if args[0].shape[0] == 1:
-        raise RuntimeError("too few rows")
-
-
-def another(module, args, output):
-    """Says something else where the rows are not whole."""
-    return output if args[0].shape[0] > 1 else output * 1.1
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("register", ["register_forward_pre_hook", "register_forward_hook"])
-def test_all_of_the_last_layer_runs_where_parts_of_it_will_not_do(register, dtype, tiny_model_dir):
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir(), dtype=dtype).eval()
-    hook = shy if register == "register_forward_pre_hook" else another
-    rows = some_rows(4, 6, 9)
-    wanted = torch.stack([alone(model, row)[-1] for row in rows]).float()
-    getattr(decoder_layers(model)[-1].mlp.gate_proj, register)(hook)
-    close(Forward(model, 0).start(rows, use_cache=False)[0], wanted)
-
-
-def test_nothing_is_tried_before_there_is_something_to_run(tiny_model_dir):
-    """Two runs for the first try, once, and none where nothing is asked."""
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir()).eval()
-    runs = []
-    model.register_forward_hook(lambda *_: runs.append(1))
-    forward = Forward(model, 0)
-    assert not runs
-    for expected in (3, 4):
-        forward.start([[5, 6, 7]], use_cache=False)
-        assert len(runs) == expected
-
-
 def test_models_with_few_positions(tiny_model_dir):
     config = AutoConfig.from_pretrained(tiny_model_dir("gpt2"), n_positions=6)
     model = AutoModelForCausalLM.from_config(config).eval()
     close(Forward(model, 0).start([[5, 6, 7]], use_cache=False)[0][0], alone(model, [5, 6, 7])[-1])
 
 
-def bloom():
-    return AutoModelForCausalLM.from_config(BloomConfig(vocab_size=400, hidden_size=32, n_layer=2, n_head=4)).eval()
-
-
-def mistral():
-    config = MistralConfig(
-        vocab_size=400, **SIZE, intermediate_size=64, num_key_value_heads=2, sliding_window=8, head_dim=8
-    )
-    return AutoModelForCausalLM.from_config(config).eval()
-
-
-@pytest.mark.parametrize("make", [bloom, mistral])
-def test_models_that_cannot_hide_positions(make):
-    """Positions by distance (Bloom) or a window that counts places: rows of their own, the same numbers."""
-    torch.manual_seed(2)
-    model = make()
-    forward = Forward(model, 3)
-    assert not forward.free_masks
-    queries = [Query(row, [[20], [30, 31, 32], [40, 41]]) for row in some_rows(6, 3, 20)]
-    for query, values in zip(queries, log_likelihoods(forward, queries), strict=True):
-        for ids, value in zip(query.candidates, values, strict=True):
-            log_probs = alone(model, [*query.context, *ids]).double().log_softmax(-1)
-            start = len(query.context)
-            wanted = sum(float(log_probs[start + j - 1, i]) for j, i in enumerate(ids))
-            assert value == pytest.approx(wanted, abs=1e-4)
+@pytest.mark.parametrize("way", ["padded", "single"])
+def test_rows_that_are_run_again_in_place_of_a_cache(model, way):
+    rows, more = some_rows(4, 2, 9), some_rows(4, 1, 4)
+    forward = Forward(model, 0)
+    forward.way = way
+    logits_bv, state = forward.start(rows, use_cache=True)
+    for row, logits_v in zip(rows, logits_bv, strict=True):
+        close(logits_v, alone(model, row)[-1])
+    kept = [2, 0, 0]
+    state.select(kept)
+    logits = iter(forward.extend(state, [more[i] for i in kept]))
+    for i in kept:
+        for wanted in alone(model, rows[i] + more[i])[len(rows[i]) :]:
+            close(next(logits), wanted)
+    assert next(logits, None) is None
 
 
 def test_evaluating_gives_back_every_mode(model):

@@ -7,21 +7,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 
-from paft.errors import ModelError
 from paft.evaluation.room import RoomLayer
 from paft.models.last_layer import LastLayer, find_last_layer
 
-TOLERANCE = {8: 1e-4, 4: 1e-4}  # by bytes of a number, of the largest logit
-HALF_TOLERANCE = 0.03
 Row = Sequence[int] | np.ndarray
+Way = Literal["shared", "cached", "padded", "single"]
+WHOLE_LOGITS = 1 << 26  # logits of one row that may be had in full: 256 MB
+WAYS: tuple[Way, ...] = ("shared", "cached", "padded", "single")  # from the fastest to the plainest
 
 
 @contextmanager
@@ -71,16 +70,35 @@ class State:
         return cls(torch.cat(masks), Cache(layers=[RoomLayer.joined(parts, places, room) for parts in layers]))
 
 
+@dataclass(slots=True)
+class Rerun:
+    """The tokens that a model has seen so far, row by row: without a cache every pass runs all of them again."""
+
+    rows: list[list[int]]
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these rows, in this order; a row may be named more than once."""
+        self.rows = [self.rows[i] for i in rows]
+
+
 class Forward:
     """Runs a causal language model on rows of token ids of different lengths.
 
-    The head runs only at the positions that are asked for, and so does what it can of the last layer, if a first try
-    gives the same logits. Logits come in float32. The model must be in evaluation mode.
+    The head runs only at the positions that are asked for, and so does the last layer where ``last`` is set. Logits
+    come in float32. The model must be in evaluation mode.
 
     Attributes:
-        free_masks: whether any position may be hidden from any other. That holds for full attention with given
-            positions; not where a sliding window counts places, a state runs through all of them, or the
-            attention takes no masks of its caller. Only then do ``after`` of ``start`` and ``branch`` work.
+        way: how rows are run. It begins as the fastest that the model's arguments allow; whether its figures are
+            right is for :class:`paft.evaluation.shortcuts.Shortcuts` to find out.
+
+            - ``shared``: any position may be hidden from any other, so that rows go on from what they share and
+              candidates stand beside each other as branches of one row. ``after`` of ``start``, and ``branch``,
+              work only here.
+            - ``cached``: rows padded to one length, going on from keys, values and states that count places.
+            - ``padded``: no cache; what comes before a new token is run again. Rows are padded at the end, which no
+              token of a causal model sees.
+            - ``single``: no cache, one row a pass.
+        last: of the last layer, what is left out where no logit is wanted; None where nothing is.
     """
 
     def __init__(self, model: PreTrainedModel, pad_id: int) -> None:
@@ -93,13 +111,38 @@ class Forward:
         self._head = base.get_output_embeddings()
         self._layers = len(DynamicCache(config=config).layers)
         self._takes_positions = "position_ids" in inspect.signature(base.forward).parameters
-        self.free_masks = self._takes_positions and _has_plain_attention(base, config)
-        self._untried = find_last_layer(model)
-        self._last: LastLayer | None = None
+        takes_masks = config._attn_implementation in ("sdpa", "eager")
+        self.way: Way = "shared" if self._takes_positions and takes_masks else "cached"
+        self.last: LastLayer | None = find_last_layer(model)
+
+    @property
+    def free_masks(self) -> bool:
+        """Whether any position may be hidden from any other."""
+        return self.way == "shared"
+
+    def plain(self, row: Row, first: int = 0) -> Tensor:
+        """Logits after each token from ``first`` on, tokens x vocabulary: one row in one pass, with no shortcut.
+
+        But where all logits would take much memory, the head is spared the tokens before.
+        """
+        ids_bt, _ = self._padded([row])
+        if ids_bt.numel() * self.vocabulary > WHOLE_LOGITS:
+            last, self.last = self.last, None
+            logits = self._run(ids_bt, self._index(range(first, len(row))))[0]
+            self.last = last
+            return logits
+        run: Any = self.model
+        with torch.inference_mode():
+            return run(input_ids=ids_bt, use_cache=False).logits[0, first:].float()
 
     def start(
-        self, rows: Sequence[Row], use_cache: bool, after: State | None = None, wanted: bool = True, room: int = 0
-    ) -> tuple[Tensor, State | None]:
+        self,
+        rows: Sequence[Row],
+        use_cache: bool,
+        after: State | Rerun | None = None,
+        wanted: bool = True,
+        room: int = 0,
+    ) -> tuple[Tensor, State | Rerun | None]:
         """Logits after every row's last token, rows x vocabulary, and the state.
 
         Args:
@@ -108,7 +151,10 @@ class Forward:
             wanted: whether logits are; else there are none.
             room: tokens that are to follow.
         """
-        if after is not None:
+        if self.way in ("padded", "single"):
+            logits = self._whole(rows, [len(row) - 1 for row in rows])
+            return logits, Rerun([list(row) for row in rows]) if use_cache else None
+        if isinstance(after, State):
             lengths = list(map(len, rows))
             last = [i * max(lengths) + n - 1 for i, n in enumerate(lengths)]
             return self._append(after, rows, last if wanted else []), after
@@ -129,8 +175,12 @@ class Forward:
         logits, cache = self._run(ids_bt, ends, real_bt, positions_bt, use_cache=True)
         return logits, State(real_bt, cache)
 
-    def extend(self, state: State, rows: Sequence[Row]) -> Tensor:
+    def extend(self, state: State | Rerun, rows: Sequence[Row]) -> Tensor:
         """Append tokens to every row of ``state``: logits after each, tokens of all rows in turn x vocabulary."""
+        if isinstance(state, Rerun):
+            seen = list(map(len, state.rows))
+            state.rows = [[*old, *new] for old, new in zip(state.rows, rows, strict=True)]
+            return self._whole(state.rows, seen)
         width = max(map(len, rows))
         return self._append(state, rows, [i * width + j for i, row in enumerate(rows) for j in range(len(row))])
 
@@ -148,6 +198,18 @@ class Forward:
         positions_bj = state.mask_bt.sum(dim=1, keepdim=True) + depth_bj
         index = self._index([i * width + j for i, row in enumerate(rows) for j in range(len(row))])
         return self._run(ids_bj, index, self._mask(state, sees_bji), positions_bj, state.cache)[0]
+
+    def _whole(self, rows: Sequence[Row], firsts: Sequence[int]) -> Tensor:
+        """Logits after each row's tokens from ``firsts`` on, tokens of all rows in turn x vocabulary; no cache."""
+        parts = [slice(i, i + 1) for i in range(len(rows))] if self.way == "single" else [slice(None)]
+        made = []
+        for part in parts:
+            ids_bt, _ = self._padded(rows[part])
+            width = ids_bt.shape[1]
+            cut = list(zip(rows[part], firsts[part], strict=True))
+            places = [i * width + j for i, (row, first) in enumerate(cut) for j in range(first, len(row))]
+            made.append(self._run(ids_bt, self._index(places))[0])
+        return torch.cat(made)
 
     def _append(self, state: State, rows: Sequence[Row], index: Sequence[int]) -> Tensor:
         """Append tokens, padded at the end, to every row of ``state``: logits at these places, counted row by row."""
@@ -179,32 +241,17 @@ class Forward:
         cache: Any = None,
         use_cache: bool = False,
     ) -> tuple[Tensor, Any]:
-        if self._untried is not None:  # not before there is something to answer: the check runs the model
-            last, self._untried = self._untried, None
-            self._last = self._checked(last)
         options: dict[str, Any] = {"use_cache": use_cache or cache is not None, "past_key_values": cache}
         if self._takes_positions and positions is not None:
             options["position_ids"] = positions
         run: Any = self.model
         with torch.inference_mode(), ExitStack() as stack:
             ran = stack.enter_context(self._head_at(index))
-            if self._last is not None and 2 * index.numel() <= ids.numel():
-                stack.enter_context(self._last.only_at(index if index.numel() else index.new_zeros(1)))
+            if self.last is not None and 2 * index.numel() <= ids.numel():
+                stack.enter_context(self.last.only_at(index if index.numel() else index.new_zeros(1)))
             out = run(input_ids=ids, attention_mask=mask, **options)
             logits = out.logits[0] if ran else out.logits.flatten(0, 1)[index]
             return logits.float(), out.past_key_values if options["use_cache"] else None
-
-    def _checked(self, last: LastLayer) -> LastLayer | None:
-        """The last layer, if a few logits are the same with parts of it left out."""
-        ids = (torch.arange(16, device=self.device) % self.vocabulary).view(2, 8)
-        try:
-            whole = self._run(ids, index := self._index([5, 15]))[0]
-            self._last = last
-            apart = (self._run(ids, index)[0] - whole).abs().max()
-        except (ModelError, RuntimeError, TypeError, ValueError, LookupError, AttributeError):
-            return None  # where the model does not run at all, the sweep will say so
-        bound = TOLERANCE.get(self.model.dtype.itemsize, HALF_TOLERANCE)
-        return last if apart <= bound * whole.abs().max() else None
 
     @contextmanager
     def _head_at(self, index: Tensor) -> Iterator[list[bool]]:
@@ -234,19 +281,12 @@ class Forward:
         return torch.from_numpy(ids_bt).to(self.device), torch.from_numpy(real_bt).to(self.device)
 
     def _index(self, places: Sequence[int]) -> Tensor:
-        return torch.tensor(places, dtype=torch.long, device=self.device)
+        return torch.tensor(list(places), dtype=torch.long, device=self.device)
 
 
 def _base_of(model: Any) -> Any:
     """The model inside a PEFT wrapper, or the model itself."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def _has_plain_attention(base: Any, config: Any) -> bool:
-    """Whether all layers attend to all positions, by transformers' own code and with masks as they are given."""
-    own = type(base).__module__.startswith("transformers.models.")
-    masks = config._attn_implementation in ("sdpa", "eager") and not getattr(config, "alibi", False)
-    return own and masks and all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from paft.evaluation.forward import Forward, Row, State
+from paft.evaluation.forward import Forward, Rerun, Row, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,12 @@ def log_likelihoods(forward: Forward, queries: Sequence[Query], after: State | N
     return totals
 
 
-def _rests(forward: Forward, state: State, queries: Sequence[Query], longer: Sequence[tuple[int, int]]) -> list[float]:
+def _rests(
+    forward: Forward, state: State | Rerun, queries: Sequence[Query], longer: Sequence[tuple[int, int]]
+) -> list[float]:
     """Sum of the log-probabilities of the tokens after the first, for ``(query, candidate)`` pairs."""
     candidates = [queries[q].candidates[c] for q, c in longer]
-    if forward.free_masks:
+    if isinstance(state, State) and forward.free_masks:
         logits_jv = forward.branch(state, [[query.candidates[c][:-1] for c in query.longer] for query in queries])
     else:
         state.select([q for q, _ in longer])

@@ -61,12 +61,14 @@ class Measured:
 
 def measure_here(loaded: Loaded, task: Task, options: Options, examples: Sequence[Example]) -> Measured:
     """A model in this process."""
+    scorer = make_scorer(loaded.model, loaded.tokenizer, task, options, examples)
     return Measured(
-        scorer=make_scorer(loaded.model, loaded.tokenizer, task, options, examples),
+        scorer=scorer,
         scoring=options.scoring_of(task),
         identity={"dtype": loaded.dtype, "weights": model_digest(loaded.model)},
         record={"model": loaded.name, "adapter": loaded.adapter, "dtype": loaded.dtype},
         running=evaluating(loaded.model),
+        facts=lambda: {"shortcuts": scorer.shortcuts.record()},
     )
 
 

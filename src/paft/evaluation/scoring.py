@@ -30,8 +30,10 @@ from paft.evaluation.pairs import (
     refuse_small,
 )
 from paft.evaluation.planning import Ids
+from paft.evaluation.shortcuts import Shortcuts
 from paft.evaluation.walking import Batch, Behind, Walk
 from paft.models import Encoder
+from paft.models.limits import Limits
 from paft.tasks.base import Example, Task
 
 CPU_TOKENS = 512  # small enough that what a layer hands to the next stays in the processor's cache
@@ -59,9 +61,10 @@ class Scorer(ABC):
         self.tokenizer = tokenizer
         self.scoring = options.scoring_of(task)
         self.normalize = options.normalize
-        self.forward = Forward(model, int(tokenizer.pad_token_id or 0))
-        positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        self.encoder = Encoder(tokenizer, min(options.max_length, positions or options.max_length), options.chat)
+        limits = Limits.of(model, tokenizer)
+        self.forward = Forward(model, limits.pad_id(tokenizer))
+        self.shortcuts = Shortcuts(self.forward, self.scoring == "generate")
+        self.encoder = Encoder(tokenizer, options.max_length, options.chat, limits)
         on_cpu = self.forward.device.type == "cpu"
         self.batch_tokens = options.batch_tokens or (self.cpu_tokens if on_cpu else ACCELERATOR_TOKENS)
         self.run_tokens = min(self.batch_tokens, CPU_RUN_TOKENS) if on_cpu else self.batch_tokens
@@ -120,6 +123,7 @@ class CandidateScorer(Scorer):
         if self.limited:
             refuse_small(pairs, [t.longest for t in tokens], self.batch_tokens)
         asked = Asked.of(tokens)
+        self._run(partial(self.shortcuts.settle, asked.queries))
         more = [query.rest(self.forward.free_masks) for query in asked.queries]
         contexts = [np.asarray(query.context) for query in asked.queries]
         logits = [max(1, query.rest(True)) for query in asked.queries]
@@ -204,6 +208,7 @@ class GenerateScorer(Scorer):
         prompts = self.encoded(pairs)
         if self.limited:
             refuse_small(pairs, [len(ids) + self.max_new_tokens for ids in prompts], self.batch_tokens)
+        self._run(partial(self.shortcuts.settle, [Query(ids, ()) for ids in prompts]))
         more = [self.max_new_tokens] * len(prompts)
         batches = Walk(self.forward, prompts, more, self.batch_tokens, self.max_logits, self.run_tokens).batches()
         while (batch := self._run(partial(next, batches, None))) is not None:

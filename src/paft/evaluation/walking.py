@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from paft.evaluation.forward import Forward, Row, State
+from paft.evaluation.forward import Forward, Rerun, Row, State
 from paft.evaluation.planning import Ids, Plan, parted, plan_starts
 
 
@@ -39,7 +39,7 @@ class Batch(NamedTuple):
 
 def start_in_parts(
     forward: Forward, rows: Sequence[Row], behind: Behind, tokens: int, room: int, wanted: bool = True
-) -> tuple[Tensor, State]:
+) -> tuple[Tensor, State | Rerun]:
     """``Forward.start`` for rows in their order, of which about ``tokens`` tokens are run at once.
 
     A processor runs few tokens faster, as they stay in its cache, but decodes many rows faster, as every step reads
@@ -55,7 +55,9 @@ def start_in_parts(
         assert state is not None  # it was asked for
         return logits_bv, state
     made = [forward.start(rows[p], True, behind.take(max(map(len, rows[p])), p), wanted) for p in parts]
-    return torch.cat([logits_bv for logits_bv, _ in made]), State.joined([s for _, s in made if s is not None], room)
+    return torch.cat([logits_bv for logits_bv, _ in made]), State.joined(
+        [s for _, s in made if isinstance(s, State)], room
+    )
 
 
 def _cut(lengths: Sequence[int], tokens: int) -> list[slice]:
@@ -125,7 +127,9 @@ class Walk:
     def _run(self, state: State | None, starts: Sequence[int], parents: Sequence[int]) -> State:
         """The state after these starts."""
         rows = [self.rows[s.row][s.begin : s.end] for s in (self.plan.starts[i] for i in starts)]
-        return start_in_parts(self.forward, rows, Behind(state, parents), self.run_tokens, 0, wanted=False)[1]
+        made = start_in_parts(self.forward, rows, Behind(state, parents), self.run_tokens, 0, wanted=False)[1]
+        assert isinstance(made, State)  # rows share starts only where there is a cache
+        return made
 
     def _parted(self, leaves: Sequence[int]) -> Iterator[list[int]]:
         new = [len(self.rows[i]) - self.begins[i] + self.more[i] for i in leaves]

@@ -11,6 +11,7 @@ from jinja2.exceptions import TemplateError as JinjaError
 from transformers import PreTrainedTokenizerBase
 
 from paft.errors import EncodingError, InputError
+from paft.models.limits import Limits
 from paft.models.tails import reads_locally, tail_starts
 
 Rendered = str | Sequence[Mapping[str, str]]
@@ -55,12 +56,20 @@ class Encoder:
         tokenizer: a fast tokenizer (its character offsets find the boundary).
         max_length: most tokens of prompt and answer together.
         chat: wrap prompts in the tokenizer's chat template; ``auto`` where it has one.
+        limits: of the model that the ids are for: its positions bound ``max_length``, and it has to know the ids.
 
     Raises:
         InputError: ``chat`` is ``on`` and the tokenizer has no chat template.
+        ModelError: the model does not know the tokens that begin or end every row.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int = 1024, chat: str = "off") -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int = 1024,
+        chat: str = "off",
+        limits: Limits | None = None,
+    ) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise InputError("a fast tokenizer (tokenizer.json) is needed to part prompt and answer exactly")
         if chat not in ("auto", "on", "off"):
@@ -71,11 +80,16 @@ class Encoder:
         if chat == "on" and not has_template:
             raise InputError("--chat on: this model's tokenizer has no chat template; use --chat off")
         self.tokenizer = tokenizer
-        self.max_length = max_length
+        self.limits = limits or Limits()
+        self.max_length = min(max_length, self.limits.positions or max_length)
+        self._limit = f"--max-length {max_length}"
+        if self.max_length < max_length:
+            self._limit = f"the {self.max_length} positions of the model"
         self.chat = has_template if chat == "auto" else chat == "on"
         self._tails: dict[str, list[int]] = {}
         self._prefix_ids = self._find_prefix()
         self.end_id = self._find_end()
+        self.limits.refuse([*self._prefix_ids, self.end_id], "every row")
 
     def prompt_text(self, rendered: Rendered) -> str:
         """The final prompt string: chat template applied, trailing spaces and tabs stripped (not newlines).
@@ -190,7 +204,7 @@ class Encoder:
 
     def _fits(self, tokens: int, on_long: str) -> bool:
         if tokens > self.max_length and on_long == "error":
-            raise TooLongError(f"prompt and answer take {tokens} tokens, more than --max-length {self.max_length}")
+            raise TooLongError(f"prompt and answer take {tokens} tokens, more than {self._limit}")
         return tokens <= self.max_length
 
     def encode_prompts(self, rendered: Sequence[Rendered]) -> list[list[int]]:
@@ -210,7 +224,7 @@ class Encoder:
         return self.tokenizer.backend_tokenizer.normalizer is not None
 
     def _tokenize(self, texts: list[str]) -> Any:
-        return self.tokenizer(
+        read = self.tokenizer(
             texts,
             add_special_tokens=False,
             return_token_type_ids=False,
@@ -220,6 +234,10 @@ class Encoder:
             verbose=False,
             split_special_tokens=not self.chat,
         )
+        if self.limits.outside:
+            for text, ids in zip(texts, read["input_ids"], strict=True):
+                self.limits.refuse(ids, f"a row ({text[:60]!r} …)")
+        return read
 
     def _prefix(self, text: str) -> list[int]:
         """The tokens in front, unless a chat template has written BOS already."""

@@ -14,7 +14,7 @@ from paft.models import Encoder
 from paft.prompts import Prompt
 from paft.tasks.base import Example
 from paft.tasks.ids import places
-from paft.training.micro import IGNORED, START_TOKENS, Item, empty_micro, pack, pad, split
+from paft.training.micro import IGNORED, START_TOKENS, Item, Padding, empty_micro, pack, padded, split
 from paft.training.plan import EpochPlan
 
 
@@ -141,7 +141,12 @@ class Collator:
     Args:
         packed: rows one behind the other in place of padded ones; see :func:`paft.training.micro.pack`.
         start_tokens: what a micro-batch costs beside its tokens; see :func:`paft.training.micro.split`.
+
+    Attributes:
+        padding: how rows that are not packed are padded.
     """
+
+    padding: Padding = "left"
 
     def __init__(self, pad_id: int, batch_tokens: int, packed: bool = False, start_tokens: int = START_TOKENS) -> None:
         self.pad_id, self.batch_tokens, self.packed, self.start_tokens = pad_id, batch_tokens, packed, start_tokens
@@ -151,13 +156,13 @@ class Collator:
             return {"error": items}
         kept = [item for item in items if item.encoding is not None]
         try:
-            groups = split(kept, self.batch_tokens, self.packed, self.start_tokens)
+            groups = split(kept, self.batch_tokens, self.packed, self.start_tokens, self.padding)
         except PaftError as bad:
             return {"error": bad}
-        micro = [pack(group) if self.packed else pad(group, self.pad_id) for group in groups]
+        micro = [pack(group) if self.packed else padded(group, self.pad_id, self.padding) for group in groups]
         tokens = sum(int((m["labels"] != IGNORED).sum()) for m in micro)
         return {"micro": micro, "answer_tokens": tokens, "dropped": len(items) - len(kept)}
 
     def empty(self) -> dict[str, Any]:
         """A micro-batch of the same kind that adds nothing."""
-        return empty_micro(self.pad_id, self.packed)
+        return empty_micro(self.pad_id, self.packed, self.padding)

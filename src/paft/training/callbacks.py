@@ -34,6 +34,8 @@ class RunCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self.start_clocks()
+        for name, value in self.trainer.kept_config.items():
+            setattr(self.trainer.model.config, name, value)
         self.trainer.restore_progress()
         if state.best_global_step:  # the path in the state is where the run stood when it was saved
             best = Path(str(args.output_dir)) / f"checkpoint-{state.best_global_step}"

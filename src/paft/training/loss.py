@@ -31,17 +31,20 @@ def answer_losses(
     A model that cannot leave out the logits of other positions computes them all.
 
     Args:
-        micro: as ``pad`` gives it, or, where the model attends by ``attention``, as ``pack`` does.
+        micro: as ``pad`` or ``pad_right`` gives it, or, where the model attends by ``attention``, as ``pack`` does.
     """
     labels = micro["labels"]
-    if attention is None:
+    in_columns = "keep" not in micro
+    if in_columns:
         logits_nv, targets = _padded_logits(model, micro, accepted).flatten(0, 1), labels.flatten()
+    elif attention is None:
+        logits_nv, targets = _logits_at(model, micro, accepted), micro["targets"]
     else:
         logits_nv, targets = _packed_logits(model, micro, accepted, attention), micro["targets"]
     losses = F.cross_entropy(
         logits_nv.float(), targets, ignore_index=IGNORED, reduction="none", label_smoothing=label_smoothing
     )
-    if attention is None:
+    if in_columns:
         return losses.view_as(labels)
     return losses.new_zeros(labels.shape).masked_scatter(labels != IGNORED, losses)
 
@@ -53,6 +56,16 @@ def _padded_logits(model: Any, micro: Mapping[str, Any], accepted: frozenset[str
     inputs = {"input_ids": micro["input_ids"], "attention_mask": micro["attention_mask"]}
     inputs |= {name: optional[name] for name in accepted}
     return model(**inputs).logits[:, -keep:-1]
+
+
+def _logits_at(model: Any, micro: Mapping[str, Any], accepted: frozenset[str]) -> torch.Tensor:
+    """Answer tokens x vocabulary, for rows that are padded at the end."""
+    ids, keep = micro["input_ids"], micro["keep"]
+    rows, columns = keep // ids.shape[1], keep % ids.shape[1]
+    wanted, places = columns.unique(return_inverse=True)
+    optional = {"logits_to_keep": wanted, "use_cache": False}
+    logits = model(input_ids=ids, **{name: value for name, value in optional.items() if name in accepted}).logits
+    return logits[rows, places if "logits_to_keep" in accepted else columns]
 
 
 def _packed_logits(model: Any, micro: Mapping[str, Any], accepted: frozenset[str], attention: str) -> torch.Tensor:

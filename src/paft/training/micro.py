@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -14,6 +14,8 @@ from paft.models import Encoding
 from paft.training.attention import PackedRows
 
 IGNORED = -100
+Padding = Literal["left", "right", "single"]  # where rows of one length are filled up; single: one row a micro-batch
+PADDINGS: tuple[Padding, ...] = ("left", "right", "single")
 START_TOKENS = 32  # what a micro-batch costs beside its tokens, in tokens; measured on a processor
 ACCELERATOR_START_TOKENS = 512  # an estimate: kernels to launch, and few tokens do not fill a GPU
 
@@ -28,12 +30,17 @@ class Item:
 
 
 def split(
-    items: Sequence[Item], batch_tokens: int, packed: bool = False, start_tokens: int = START_TOKENS
+    items: Sequence[Item],
+    batch_tokens: int,
+    packed: bool = False,
+    start_tokens: int = START_TOKENS,
+    padding: Padding = "left",
 ) -> list[list[Item]]:
     """Group items, longest first, so that a group's tokens stay within ``batch_tokens``.
 
-    Packed rows take their own tokens, and fill each group. Padded ones take rows x longest row, and are grouped so
-    that those are fewest in all, with ``start_tokens`` for each group.
+    Where ``padding`` is ``single``, rows that are not packed stand alone. Packed rows take their own tokens, and fill
+    each group. Padded ones take rows x longest row, and are grouped so that those are fewest in all, with
+    ``start_tokens`` for each group.
 
     Raises:
         InputError: one item alone is longer.
@@ -44,6 +51,8 @@ def split(
         raise InputError(
             f"{order[0].name} takes {lengths[0]} tokens, more than --batch-tokens {batch_tokens}; raise it to that"
         )
+    if padding == "single" and not packed:
+        return [[item] for item in order]
     ends = _filled(lengths, batch_tokens) if packed else _least_padded(lengths, batch_tokens, start_tokens)
     return [order[start:end] for start, end in pairwise([0, *ends])]
 
@@ -107,6 +116,22 @@ def pad(items: Sequence[Item], pad_id: int) -> dict[str, torch.Tensor]:
     }
 
 
+def pad_right(items: Sequence[Item], pad_id: int) -> dict[str, torch.Tensor]:
+    """Tensors of one micro-batch, padded at the end, which no token of a causal model sees: no mask, no positions.
+
+    Returns:
+        ``input_ids`` (batch x tokens); ``keep``, ``targets``, ``labels`` and ``positions`` as :func:`pack` gives them,
+        ``keep`` counted row by row.
+    """
+    encodings = [item.encoding for item in items if item.encoding is not None]
+    width = max(len(e.input_ids) for e in encodings)
+    ids = torch.full((len(encodings), width), pad_id, dtype=torch.long)
+    for row, e in enumerate(encodings):
+        ids[row, : len(e.input_ids)] = torch.tensor(e.input_ids)
+    keep = [row * width + i - 1 for row, e in enumerate(encodings) for i in range(e.answer_start, len(e.input_ids))]
+    return {"input_ids": ids, "keep": torch.tensor(keep), **_targets(items)}
+
+
 def pack(items: Sequence[Item]) -> dict[str, Any]:
     """Tensors of one micro-batch whose rows stand one behind the other; those of one length are best neighbours.
 
@@ -127,6 +152,13 @@ def pack(items: Sequence[Item]) -> dict[str, Any]:
         "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
         "packed_rows": PackedRows(lengths),
         "keep": torch.tensor(keep),
+        **_targets(items),
+    }
+
+
+def _targets(items: Sequence[Item]) -> dict[str, torch.Tensor]:
+    encodings = [item.encoding for item in items if item.encoding is not None]
+    return {
         "targets": torch.tensor([token for e in encodings for token in e.input_ids[e.answer_start :]]),
         "labels": _labels(encodings),
         "positions": torch.tensor([item.position for item in items]),
@@ -142,15 +174,22 @@ def _labels(encodings: Sequence[Encoding]) -> torch.Tensor:
     return labels
 
 
-def empty_micro(pad_id: int, packed: bool = False) -> dict[str, Any]:
+def padded(items: Sequence[Item], pad_id: int, padding: Padding) -> dict[str, torch.Tensor]:
+    """Tensors of one micro-batch, padded as ``padding`` says."""
+    return pad(items, pad_id) if padding == "left" else pad_right(items, pad_id)
+
+
+def empty_micro(pad_id: int, packed: bool = False, padding: Padding = "left") -> dict[str, Any]:
     """A micro-batch without a label: keeps a process in step with the others and adds nothing."""
     ids = torch.full((1, 2), pad_id, dtype=torch.long)
     micro: dict[str, Any] = {
         "input_ids": ids,
-        "position_ids": torch.arange(2)[None],
         "labels": torch.full((1, 1), IGNORED, dtype=torch.long),
         "positions": torch.tensor([-1]),
     }
+    nowhere = {"keep": torch.tensor([0]), "targets": torch.tensor([IGNORED])}
     if packed:
-        return micro | {"packed_rows": PackedRows((2,)), "keep": torch.tensor([0]), "targets": torch.tensor([IGNORED])}
-    return micro | {"attention_mask": torch.ones_like(ids)}
+        return micro | nowhere | {"position_ids": torch.arange(2)[None], "packed_rows": PackedRows((2,))}
+    if padding != "left":
+        return micro | nowhere
+    return micro | {"position_ids": torch.arange(2)[None], "attention_mask": torch.ones_like(ids)}

@@ -1,13 +1,13 @@
-"""Packed or padded: at the start of a run both compute a few rows, and only the same figures let it pack."""
+"""How rows are laid out: at the start of a run a few are computed one by one, and only the same figures let it pack or
+pad them."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -17,17 +17,14 @@ from paft.files import read_json
 from paft.models.last_layer import LastLayer, find_last_layer
 from paft.training.attention import attention, candidates
 from paft.training.compiling import CompiledLayers, compile_layers
-from paft.training.loss import answer_losses
-from paft.training.micro import Item, pack, pad
-from paft.training.preflight import known_rows
+from paft.training.figures import SAMPLED, FewRows
+from paft.training.micro import PADDINGS, Padding, pack, padded
 from paft.training.records import ENVIRONMENT
 
 if TYPE_CHECKING:
     from paft.training.trainer import PaftTrainer
 
 logger = logging.getLogger(__name__)
-SAMPLED, CHECKED = 32, 4
-TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -37,15 +34,17 @@ class Packing:
     Attributes:
         attention: the attention implementation of packed rows; None where rows are padded.
         reason: why they are padded.
+        padding: where rows that are not packed are filled up; rows of validation are not.
         last_layer: what of the last layer is left out where there is no label; None where nothing is.
         compiled: the layers that run compiled; None where none do.
         not_compiled: why they do not though it was asked for.
-        check: ``loss`` and ``gradient``, relative differences between this way and plain padded rows, and the
+        check: ``loss`` and ``gradient``, relative differences between this way and rows one by one, and the
             ``tolerance`` they were held to; empty where nothing was compared.
     """
 
     attention: str | None = None
     reason: str | None = None
+    padding: Padding = "left"
     last_layer: LastLayer | None = None
     compiled: CompiledLayers | None = None
     not_compiled: str | None = None
@@ -54,6 +53,7 @@ class Packing:
     def record(self) -> dict[str, Any]:
         """As plain values."""
         found = {"used": self.attention is not None, "attention": self.attention, "reason": self.reason}
+        found |= {"padding": self.padding}
         found |= {"last_layer": self.last_layer is not None, "compiled": self.compiled is not None}
         found |= {"not_compiled": self.not_compiled} if self.not_compiled else {}
         return found | ({"check": dict(self.check)} if self.check else {})
@@ -76,27 +76,47 @@ def choose_packing(trainer: PaftTrainer) -> Packing:
 
     Raises:
         InputError: ``packing`` is ``on`` and the rows cannot be packed; says why.
+        ModelError: the model sees tokens that come later.
     """
     wanted = trainer.args.packing
     earlier = _earlier(trainer)
+    rows = FewRows(trainer)
+    plain = Packing() if _is_sharded(trainer) or not rows.items else _choose_padding(trainer, rows, earlier)
     if wanted == "off":
-        found = Packing(reason="--packing off")
+        found = replace(plain, reason="--packing off")
     elif wanted == "auto" and earlier is not None and not earlier.packed:
-        found = Packing(reason="the run was begun without packing")
+        found = replace(plain, reason="the run was begun without packing")
     else:
-        found = _try_packing(trainer, earlier is None or earlier.last_layer)
+        found = _try_packing(trainer, rows, plain, earlier is None or earlier.last_layer)
         if wanted == "on" and found.attention is None:
             raise InputError(f"--packing on: {found.reason}; leave it out to train on padded rows")
         if wanted == "auto" and found.attention is None and trainer.is_world_process_zero():
             logger.warning("rows are padded, not packed: %s", found.reason)
     if trainer.args.torch_compile:
-        found = _try_compiling(trainer, found)
+        found = _try_compiling(trainer, rows, found)
         if found.not_compiled and trainer.is_world_process_zero():
             logger.warning("layers are not compiled: %s", found.not_compiled)
     if earlier is not None and trainer.is_world_process_zero():
         _warn_of_changes("rows", ("padded", "packed"), earlier.packed, found.attention is not None)
         _warn_of_changes("layers", ("plain", "compiled"), earlier.compiled, found.compiled is not None)
     return found
+
+
+def _choose_padding(trainer: PaftTrainer, rows: FewRows, earlier: _Earlier | None) -> Packing:
+    """How rows are padded: on the left, so that answers stand in the last columns; on the right, where a model does not
+    mask what stands before a row; or one by one, which needs no proof."""
+    rows.refuse_not_causal()
+    ways = PADDINGS[PADDINGS.index(earlier.padding) if earlier else 0 :]
+    reason = None
+    for padding in ways:
+        found = _compare(rows, Packing(padding=padding))
+        if _on_all(trainer, found.reason is None) or padding == "single":
+            break
+        reason = reason or found.reason
+    if reason and trainer.is_world_process_zero():
+        how = "one by one" if padding == "single" else f"padded on the {padding}"
+        logger.warning("rows that are not packed are run %s: %s", how, reason)
+    return Packing(padding=padding, check=found.check)
 
 
 def _warn_of_changes(what: str, names: tuple[str, str], before: bool, now: bool) -> None:
@@ -106,11 +126,13 @@ def _warn_of_changes(what: str, names: tuple[str, str], before: bool, now: bool)
 
 
 class _Earlier(NamedTuple):
-    """How a run was begun: whether its rows were packed, parts of its last layer left out, its layers compiled."""
+    """How a run was begun: whether its rows were packed, parts of its last layer left out, its layers compiled, and how
+    rows are padded where they are."""
 
     packed: bool = False
     last_layer: bool = False
     compiled: bool = False
+    padding: Padding = "left"
 
 
 def _earlier(trainer: PaftTrainer) -> _Earlier | None:
@@ -119,30 +141,31 @@ def _earlier(trainer: PaftTrainer) -> _Earlier | None:
         return None
     try:
         found = read_json(trainer.run_folder / ENVIRONMENT)["packing"]
-        return _Earlier(bool(found["used"]), bool(found.get("last_layer")), bool(found.get("compiled")))
+        padding: Padding = next((p for p in PADDINGS if p == found.get("padding")), "left")
+        return _Earlier(bool(found["used"]), bool(found.get("last_layer")), bool(found.get("compiled")), padding)
     except (PaftError, KeyError, TypeError):
         return _Earlier()
 
 
-def _try_packing(trainer: PaftTrainer, leave_out: bool) -> Packing:
+def _try_packing(trainer: PaftTrainer, rows: FewRows, plain: Packing, leave_out: bool) -> Packing:
     obstacle = _obstacle(trainer)
-    if obstacle:
-        return Packing(reason=obstacle)
+    if obstacle or not rows.items:
+        return replace(plain, reason=obstacle or f"none of the first {SAMPLED} rows fits")
     base = _base(trainer.model)
-    found = Packing(reason=f"{type(base).__name__} does not use transformers' attention interface")
+    found = replace(plain, reason=f"{type(base).__name__} does not use transformers' attention interface")
     names = candidates(base, trainer.args.device, trainer.args.bf16 or trainer.args.fp16)
     last = find_last_layer(trainer.model) if leave_out else None
     ways = [(name, layer) for name in names for layer in ((last, None) if last is not None else (None,))]
     for name, layer in ways:
-        found = _compare(trainer, Packing(name, last_layer=layer))
+        found = _compare(rows, replace(plain, attention=name, last_layer=layer))
         if _on_all(trainer, found.attention is not None):
             return found
         if found.attention:
-            found = Packing(reason="packed and padded rows differ on another process", check=found.check)
+            found = replace(plain, reason="packed rows differ on another process", check=found.check)
     return found
 
 
-def _try_compiling(trainer: PaftTrainer, way: Packing) -> Packing:
+def _try_compiling(trainer: PaftTrainer, rows: FewRows, way: Packing) -> Packing:
     """The same way with its layers compiled, where that gives the same figures."""
     options = {"mode": trainer.args.torch_compile_mode, "backend": trainer.args.torch_compile_backend}
     try:
@@ -152,9 +175,9 @@ def _try_compiling(trainer: PaftTrainer, way: Packing) -> Packing:
     if layers is None:
         return replace(way, not_compiled=f"{type(_base(trainer.model)).__name__} has no row of layers to compile")
     compiled = replace(way, compiled=layers)
-    if _is_sharded(trainer):  # nothing can be compared yet
+    if _is_sharded(trainer) or not rows.items:  # nothing can be compared
         return compiled
-    found = _compare(trainer, compiled)
+    found = _compare(rows, compiled)
     if _on_all(trainer, found.compiled is not None):
         return found
     return replace(way, not_compiled=found.reason or "it does not work on another process")
@@ -186,102 +209,40 @@ def _obstacle(trainer: PaftTrainer) -> str | None:
         return "NEFTune's noise depends on the length of the padded rows"
     if "position_ids" not in trainer.accepted:
         return f"{type(_base(model)).__name__} takes no position_ids"
-    if used and any(w is not None and w < args.max_length for w in windows):
-        return f"the model attends to {min(w for w in windows if w)} tokens, fewer than --max-length {args.max_length}"
+    if used and any(w is not None and w < trainer.longest for w in windows):
+        return f"the model attends to {min(w for w in windows if w)} tokens, and the longest row has {trainer.longest}"
     return None
 
 
-def _compare(trainer: PaftTrainer, way: Packing) -> Packing:
-    """Losses and gradients of a few rows, in this way and plainly padded, with dropout off.
-
-    The tolerance is 1e-4 of the loss and of the gradient's norm. Lower precision is held to three times what
-    padding alone changes (the same rows together and one at a time), and to 0.1 at most.
-
-    Returns the way with its check, or why it will not do.
-    """
-    items = _few_rows(trainer)
-    if not items:
-        return Packing(reason=f"none of the first {SAMPLED} rows fits")
-    pad_id, packed = trainer.data_collator.pad_id, way.attention is not None
-    padded = _figures(trainer, [pad(items, pad_id)], Packing())
-    alone = _figures(trainer, [pad([item], pad_id) for item in items], Packing())
-    run_on, pair = "packed rows", "packed and padded rows"
+def _compare(rows: FewRows, way: Packing) -> Packing:
+    """The same way with its check, or why it will not do: losses and gradients beside those of the plainest way."""
+    packed = way.attention is not None
+    run_on, pair = "packed rows", "packed rows and rows one by one"
     if way.compiled:
         run_on, pair = "compiled layers", "compiled and plain layers"
-    micros = [pack(items) if packed else pad(items, pad_id)]
+    elif not packed:
+        run_on, pair = f"rows padded on the {way.padding}", f"rows padded on the {way.padding} and rows one by one"
+    micros = [pack(rows.items) if packed else padded(rows.items, rows.pad_id, way.padding)]
+    if way.padding == "single" and not packed:
+        micros = [padded([item], rows.pad_id, way.padding) for item in rows.items]
     try:
-        other = _figures(trainer, micros, way)
+        other = rows.figures(micros, way)
         if way.compiled:  # steps run other code than this check: it has to compile too
             with torch.random.fork_rng():
-                _figures(trainer, micros, way, as_in_steps=True)
+                rows.figures(micros, way, as_in_steps=True)
+    except torch.OutOfMemoryError:
+        raise
     except (PaftError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError) as bad:
-        return Packing(reason=f"the model cannot run on {run_on}: {_first_line(bad)}")
-    noise, found = _differences(padded, alone), _differences(padded, other)
-    tolerance = TOLERANCE if _full_precision(trainer) else max(TOLERANCE, min(3 * max(noise), 0.1))
-    check = {"loss": found[0], "gradient": found[1], "tolerance": tolerance}
+        return Packing(padding=way.padding, reason=f"the model cannot run on {run_on}: {_first_line(bad)}")
+    found = rows.apart(other)
+    check = {"loss": found.loss, "gradient": found.gradient, "tolerance": rows.tolerance}
     if not all(map(math.isfinite, check.values())):
-        return Packing(reason="the losses or gradients of the first rows are not numbers")
-    if max(found) <= tolerance:
+        return Packing(padding=way.padding, reason="the losses or gradients of the first rows are not numbers")
+    if max(found) <= rows.tolerance:
         return replace(way, check=check)
-    reason = f"{pair} differ by {found[0]:.1e} in loss and {found[1]:.1e} in gradient"
-    return Packing(reason=f"{reason}, more than {tolerance:.1e}", check=check)
+    reason = f"{pair} differ by {found.loss:.1e} in loss and {found.gradient:.1e} in gradient"
+    return Packing(padding=way.padding, reason=f"{reason}, more than {rows.tolerance:.1e}", check=check)
 
 
 def _first_line(bad: Exception) -> str:
     return (str(bad).splitlines() or [repr(bad)])[0]
-
-
-def _full_precision(trainer: PaftTrainer) -> bool:
-    args, weights = trainer.args, {p.dtype for p in trainer.model.parameters()}
-    return weights == {torch.float32} and not (args.bf16 or args.fp16 or args.tf32)
-
-
-def _few_rows(trainer: PaftTrainer) -> list[Item]:
-    """Some of the first rows: the longest, the shortest, and others, as many as fit ``batch_tokens``."""
-    rows = list(islice(known_rows(trainer), SAMPLED))
-    items = [item for item in trainer.train_dataset.encode(rows) if item.encoding is not None]
-    items.sort(key=_tokens)
-    order = [items[0], items[-1], *items[len(items) // 2 :], *items] if items else []
-    kept: list[Item] = []
-    for item in order:
-        rest = trainer.args.batch_tokens - sum(_tokens(i) for i in kept)
-        if len(kept) < CHECKED and _tokens(item) <= rest:
-            kept.append(item)
-    return sorted(kept, key=lambda item: -_tokens(item))
-
-
-def _tokens(item: Item) -> int:
-    return len(item.encoding.input_ids) if item.encoding else 0
-
-
-Figures = tuple[torch.Tensor, list[torch.Tensor]]
-
-
-def _figures(
-    trainer: PaftTrainer, micros: Sequence[dict[str, Any]], way: Packing, as_in_steps: bool = False
-) -> Figures:
-    """Each row's loss, and the gradients of their mean; with dropout only ``as_in_steps``."""
-    model = trainer.model
-    trained = [p for p in model.parameters() if p.requires_grad]
-    was_training, rows = model.training, sum(len(micro["positions"]) for micro in micros)
-    losses = []
-    model.train(as_in_steps)
-    try:
-        for micro in map(trainer._prepare_inputs, micros):
-            with way.forward(model, micro):
-                with trainer.accelerator.autocast():
-                    loss_ba = answer_losses(model, micro, trainer.accepted, attention=way.attention)
-                (loss_ba.sum() / rows).backward()
-            losses.append(loss_ba.detach().sum(1))
-        return torch.cat(losses).float(), [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
-    finally:
-        model.zero_grad(set_to_none=True)
-        model.train(was_training)
-
-
-def _differences(one: Figures, other: Figures) -> tuple[float, float]:
-    """Relative: the largest of a row's loss, to the mean loss; the gradient's, by norms."""
-    loss = (one[0] - other[0]).abs().max() / one[0].mean().clamp(min=1e-12)
-    apart = torch.stack([(a - b).float().norm() for a, b in zip(one[1], other[1], strict=True)]).norm()
-    size = torch.stack([a.float().norm() for a in one[1]]).norm()
-    return float(loss), float(apart / size.clamp(min=1e-12))

@@ -25,6 +25,7 @@ from transformers.trainer_utils import TrainOutput
 
 from paft.errors import InputError, RunError
 from paft.models import Encoder
+from paft.models.limits import Limits
 from paft.prompts import PromptSet
 from paft.schedule import Schedule
 from paft.tasks.base import Task
@@ -94,19 +95,23 @@ class PaftTrainer(ResumableTrainer):
         loaded, tokenizer = load_pair(model, processing_class, args, frozen, trust_remote_code)
         if peft_config is not None:
             loaded = attach(loaded, peft_config, args.seed, bool(args.activation_checkpointing))
-        self.encoder = Encoder(tokenizer, args.max_length, args.chat)
+        limits = Limits.of(loaded, tokenizer)
+        self.encoder = Encoder(tokenizer, args.max_length, args.chat, limits)
         self.accepted = accepted_inputs(loaded)
         self._draw_validation(args, eval_prompts)
         self.run_callback = RunCallback(self)
         look_for_unused(args, loaded)
         ask_for_whole_models(args)
         use_cache = getattr(loaded.config, "use_cache", None)
+        self.kept_config = {}
+        if tokenizer.pad_token_id in limits.outside:  # Trainer would write it down, and the model would not load again
+            self.kept_config = {"pad_token_id": getattr(loaded.config, "pad_token_id", None)}
         super().__init__(
             model=loaded,
             args=args,
             train_dataset=PlanDataset(self.job.examples, self.job.prompts, self.encoder, args.on_long),
             eval_dataset=self.cells or None,
-            data_collator=Collator(tokenizer.pad_token_id, args.batch_tokens),
+            data_collator=Collator(limits.pad_id(tokenizer), args.batch_tokens),
             processing_class=tokenizer,
             callbacks=[self.run_callback, *_stock_callbacks(args), *callbacks],
             **options,
@@ -225,6 +230,7 @@ class PaftTrainer(ResumableTrainer):
             _ = self.longest
         self.packing = choose_packing(self)
         self.data_collator.packed = self.packing.attention is not None
+        self.data_collator.padding = self.packing.padding
         with agreed():
             if self.is_world_process_zero():
                 self._begin_folder()

@@ -13,7 +13,7 @@ from paft.models import Encoder
 from paft.prompts import Prompt
 from paft.tasks.base import Example, Task
 from paft.training.batches import Collator
-from paft.training.micro import IGNORED, Item, pad, split
+from paft.training.micro import IGNORED, Item, padded, split
 
 Losses = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
 
@@ -79,10 +79,9 @@ def evaluate_cells(
     total = np.zeros(len(items))
     without_end = np.zeros(len(items))
     tokens = np.zeros(len(items), int)
-    for group in split(
-        [i for i in items if i.encoding is not None], collator.batch_tokens, start_tokens=collator.start_tokens
-    ):
-        micro = {k: v.to(device) for k, v in pad(group, collator.pad_id).items()}
+    fit = [i for i in items if i.encoding is not None]
+    for group in split(fit, collator.batch_tokens, start_tokens=collator.start_tokens, padding=collator.padding):
+        micro = {k: v.to(device) for k, v in padded(group, collator.pad_id, collator.padding).items()}
         loss_ba = losses(micro).double().cpu().numpy()
         rows = [item.position for item in group]
         total[rows], without_end[rows] = loss_ba.sum(1), loss_ba[:, :-1].sum(1)

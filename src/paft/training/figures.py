@@ -1,0 +1,128 @@
+"""Losses and gradients of a few rows of a run, in one way of running them and in the plainest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from paft.models.causal import Row, refuse_not_causal
+from paft.training.loss import answer_losses
+from paft.training.micro import Item, pad_right
+from paft.training.preflight import known_rows
+
+if TYPE_CHECKING:
+    from paft.training.parity import Packing
+    from paft.training.trainer import PaftTrainer
+
+SAMPLED, CHECKED = 32, 4
+TOLERANCE = 1e-4
+HALF_TOLERANCE, HALF_LIMIT = 0.02, 0.1
+
+
+class Figures(NamedTuple):
+    """Each row's loss, and the gradients of their mean."""
+
+    losses: torch.Tensor
+    gradients: list[torch.Tensor]
+
+
+class Apart(NamedTuple):
+    """Relative differences: the largest of a row's loss, to the mean loss; the gradient's, by norms."""
+
+    loss: float
+    gradient: float
+
+
+class FewRows:
+    """Some of the first rows of a run, and what the plainest way makes of them: one row a pass, no mask, no padding.
+
+    Attributes:
+        items: the longest, the shortest, and others, as many as fit ``batch_tokens``; longest first.
+    """
+
+    def __init__(self, trainer: PaftTrainer) -> None:
+        self.trainer = trainer
+        self.pad_id = trainer.data_collator.pad_id
+        encoded = trainer.train_dataset.encode(list(islice(known_rows(trainer), SAMPLED)))
+        items = sorted((item for item in encoded if item.encoding is not None), key=_tokens)
+        order = [items[0], items[-1], *items[len(items) // 2 :], *items] if items else []
+        kept: list[Item] = []
+        for item in order:
+            rest = trainer.args.batch_tokens - sum(_tokens(i) for i in kept)
+            if len(kept) < CHECKED and _tokens(item) <= rest:
+                kept.append(item)
+        self.items = sorted(kept, key=lambda item: -_tokens(item))
+
+    @cached_property
+    def plain(self) -> Figures:
+        """Of the rows one by one."""
+        return self.figures([pad_right([item], self.pad_id) for item in self.items], None)
+
+    @cached_property
+    def tolerance(self) -> float:
+        """1e-4 in float32; in lower precision three times what padding alone changes, within 0.02 and 0.1."""
+        if self._full_precision():
+            return TOLERANCE
+        noise = self.apart(self.figures([pad_right(self.items, self.pad_id)], None))
+        return max(HALF_TOLERANCE, min(3 * max(noise), HALF_LIMIT))
+
+    def apart(self, other: Figures) -> Apart:
+        """How far figures are from the plain ones."""
+        plain = self.plain
+        loss = (plain.losses - other.losses).abs().max() / plain.losses.mean().clamp(min=1e-12)
+        pairs = list(zip(plain.gradients, other.gradients, strict=True))
+        apart = torch.stack([(a - b).float().norm() for a, b in pairs]).norm()
+        size = torch.stack([a.float().norm() for a in plain.gradients]).norm()
+        return Apart(float(loss), float(apart / size.clamp(min=1e-12)))
+
+    def figures(self, micros: Sequence[dict[str, Any]], way: Packing | None, as_in_steps: bool = False) -> Figures:
+        """Of these micro-batches, with dropout only ``as_in_steps``; None runs them without any shortcut."""
+        trainer, model = self.trainer, self.trainer.model
+        trained = [p for p in model.parameters() if p.requires_grad]
+        was_training, rows = model.training, sum(len(micro["positions"]) for micro in micros)
+        attention = None if way is None else way.attention
+        losses = []
+        model.train(as_in_steps)
+        try:
+            for micro in map(trainer._prepare_inputs, micros):
+                with nullcontext() if way is None else way.forward(model, micro):
+                    with trainer.accelerator.autocast():
+                        loss_ba = answer_losses(model, micro, trainer.accepted, attention=attention)
+                    (loss_ba.sum() / rows).backward()
+                losses.append(loss_ba.detach().sum(1))
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+            return Figures(torch.cat(losses).float(), gradients)
+        finally:
+            model.zero_grad(set_to_none=True)
+            model.train(was_training)
+
+    def refuse_not_causal(self) -> None:
+        """Refuse a model that sees later tokens. Raises ModelError."""
+        rows = [item.encoding.input_ids for item in self.items if item.encoding]
+        share = TOLERANCE if self._full_precision() else HALF_LIMIT
+        model, was_training = self.trainer.model, self.trainer.model.training
+        options = {"use_cache": False} if "use_cache" in self.trainer.accepted else {}
+
+        def logits(row: Row, first: int) -> torch.Tensor:
+            ids = torch.tensor([list(row)], device=self.trainer.args.device)
+            with torch.no_grad(), self.trainer.accelerator.autocast():
+                return model(input_ids=ids, **options).logits[0, first:].float()
+
+        model.eval()
+        try:
+            refuse_not_causal(logits, rows, share)
+        finally:
+            model.train(was_training)
+
+    def _full_precision(self) -> bool:
+        args, weights = self.trainer.args, {p.dtype for p in self.trainer.model.parameters()}
+        return weights == {torch.float32} and not (args.bf16 or args.fp16 or args.tf32)
+
+
+def _tokens(item: Item) -> int:
+    return len(item.encoding.input_ids) if item.encoding else 0
