@@ -13,7 +13,7 @@ _THING = (
     r"(?:text|passage|article|question|sentence|context|paragraph|review|document|input|statement|message|option|choice|"
     r"answer|response|reply|label|category|class|topic|subject|title|name|date|premise|hypothesis|story|content|"
     r"description|task|query|e-?mail|tweet|comment|snippet|excerpt|example|scenario|situation|instruction|company|"
-    r"product|person|organi[sz]ation|city|number|value|word|phrase|solution|output|explanation|reason)s?"
+    r"product|person|organi[sz]ation|city|number|value|word|phrase|solution|output|explanation|reason|letter)s?"
 )
 _KIND = (
     r"(?:actual|given|correct|chosen|selected|desired|specific|relevant|first|second|third|fourth|next|last|final|user)"
@@ -50,12 +50,13 @@ def _heads(text: str, match: re.Match[str]) -> bool:
 
     At the start of a line it is none where the line above leads up to it, or where the sentence goes on.
     """
-    if _SLOT_NEXT.match(text, match.end()) or _TAG_NEXT.match(text, match.end()):
+    before = text[: match.start()]
+    starts = not before.rpartition("\n")[2].strip(" #*_\t")
+    slot = _SLOT_NEXT.match(text, match.end())
+    if (slot and (starts or "\n" not in slot.group())) or _TAG_NEXT.match(text, match.end()):
         return True
     if match.group().startswith("<") and f"</{_inside(match)}>".casefold() in text.casefold():
         return True
-    before = text[: match.start()]
-    starts = not before.rpartition("\n")[2].strip(" #*_\t")
     goes_on = text[match.end() : match.end() + 1] in tuple(",;.!?'’")
     in_tags = match.group().startswith("[") or "</" in text
     return starts and in_tags and not goes_on and not before.rstrip().endswith((":", "：", "="))

@@ -108,7 +108,7 @@ def _width(lines: Sequence[str], mark: str, quote: str) -> int:
 
 
 def _rows(lines: Sequence[str], mark: str, quote: str) -> list[list[str]] | None:
-    """The rows with fields in them, but for a last one that the sample may have cut off; None where none can be read."""
+    """The rows, but for a last one that the sample may have cut off; None where the quotes do not close."""
     try:
         rows = [row for row in csv_reader(lines, mark, quote) if row]
     except csv.Error as bad:

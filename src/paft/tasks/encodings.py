@@ -16,7 +16,7 @@ from typing import NamedTuple
 from paft.errors import DataError, InputError
 from paft.tasks.rows import shorten
 
-SAMPLE = 1 << 17  # bytes of lines that are judged
+SAMPLE = 1 << 16  # bytes of lines that are judged
 MISREAD = 0.1  # share of words that may fall outside a language: names, typing errors
 SURE = 3  # words or characters of the language by which the best reading must lead
 _WEST = "cp1252 iso8859_15 cp850 cp437 mac_roman"
@@ -72,7 +72,9 @@ _CHARACTERS = (  # codec, the codec and lead bytes of its common characters, kan
 )
 _ASKED = ("cp1252", "cp1250", "cp1251", "gb18030", "cp932", "big5", "cp949", "cp1254")
 _SIGNS = set("“”„‟‘’‚‛–—―…«»‹›€£¥¢§°©®™·•¡¿½¼¾²³±×÷µ†‡¶ªº№،؛؟\u00a0\u00ad")
-_JOINING = set("’‘–—―·…°\u00a0\u00ad/")
+_APART = set("€£¥¢§©•½¼¾²³±×÷†‡¶")  # signs that stand at no letter, square metres aside
+_JOINING = set("’‘–—―·…°\u00a0\u00ad/")  # signs that stand between two letters
+_METRES = re.compile(r"\b[kcdm]?m[²³]")
 _ALONE = re.compile(r"(?<![^\W\d_])[^\W\d_](?![^\W\d_])|\d[^\W\d_]|[^\W\d_]\d")  # a letter by itself or at a digit
 _CASE = re.compile(r"[^\W\d_][^\W\d_]")
 
@@ -163,49 +165,68 @@ def _telling(text: str) -> str:
     return " ".join(dict.fromkeys(words[:4]))
 
 
+class _Decoded(NamedTuple):
+    """A text, its runs of non-spaces with more than ASCII in them, and its words in lower case."""
+
+    text: str
+    runs: set[str]
+    words: set[str]
+
+
 def _readings(raw: bytes) -> list[_Reading]:
     """Every different text that ``raw`` may be, best first."""
     found: dict[str, _Reading] = {}
+    decoded: dict[str, _Decoded | None] = {}
     for language in (*_LANGUAGES, *_CHARACTERS):
         for encoding in language.codecs.split():
-            try:
-                text = raw.decode(encoding)
-            except UnicodeDecodeError:
+            if encoding not in decoded:
+                decoded[encoding] = _decode(raw, encoding)
+            if (text := decoded[encoding]) is None:
                 continue
             reading = _judge(encoding, text, language)
-            known = found.get(text)
+            known = found.get(text.text)
             if known is None:
-                found[text] = reading
+                found[text.text] = reading
             elif reading.score > known.score:
-                found[text] = reading._replace(encoding=known.encoding)
+                found[text.text] = reading._replace(encoding=known.encoding)
     return sorted(found.values(), key=lambda reading: -reading.score)
 
 
-def _judge(encoding: str, text: str, language: _Language) -> _Reading:
-    words = {word for word in text.split() if not word.isascii()}
+def _decode(raw: bytes, encoding: str) -> _Decoded | None:
+    """The text; None where the bytes are not of ``encoding`` or stand for what no text holds."""
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    if any(unicodedata.category(sign) in ("Cc", "Cn", "Co") and not sign.isascii() for sign in set(text)):
+        return None
+    runs = {run for run in set(text.split()) if not run.isascii()}
+    return _Decoded(text, runs, set(re.findall(r"[^\W\d_]+", text.lower())))
+
+
+def _judge(encoding: str, text: _Decoded, language: _Language) -> _Reading:
+    known = set(language.words.split())
     if language in _CHARACTERS:
-        wrong = _share_of_rare(words, language)
-        met = set("".join(words)) & set(language.words.split())
+        wrong = _share_of_rare(text.runs, language)
+        met = set("".join(text.runs)) & known
     else:
         letters = re.compile(f"[{language.letters}{language.letters.upper()}]", re.IGNORECASE)
         latin = language.letters[0].isascii() or unicodedata.name(language.letters[0]).startswith("LATIN")
-        known = set(language.words.split())
-        wrong = sum(not _is_word(word, letters, latin, known) for word in words) / len(words)
-        met = set(re.findall(r"[^\W\d_]+", text.lower())) & known
-    if any(unicodedata.category(sign) in ("Cc", "Cn", "Co") for sign in set("".join(words))):
-        wrong = 1.0
-    return _Reading(len(met), wrong, encoding, text)
+        wrong = sum(not _is_word(run, letters, latin, known) for run in text.runs) / len(text.runs)
+        met = text.words & known
+    return _Reading(len(met), wrong, encoding, text.text)
 
 
 def _is_word(word: str, letters: re.Pattern[str], latin: bool, known: set[str]) -> bool:
     """Whether a run of non-spaces can stand in a language with these letters beyond ASCII."""
     if any(not part.isascii() and part.lower() not in known for part in _ALONE.findall(word)):
         return False
+    word = _METRES.sub("m", word)
     for place, sign in enumerate(word):
         if sign.isascii() or letters.match(sign):
             continue
-        inside = word[place - 1 : place].isalpha() and word[place + 1 : place + 2].isalpha()
-        if sign not in _SIGNS or (inside and sign not in _JOINING):
+        beside = word[max(0, place - 1) : place].isalpha() + word[place + 1 : place + 2].isalpha()
+        if sign not in _SIGNS or (beside and sign in _APART) or (beside == 2 and sign not in _JOINING):
             return False
     for pair in (word[m.start() : m.start() + 2] for m in re.finditer(rf"(?={_CASE.pattern})", word)):
         if pair.isascii():
@@ -236,7 +257,7 @@ def _is_common(sign: str, codec: str, low: int, high: int) -> bool:
         return False
 
 
-def as_codec(name: str, key: str = "--encoding") -> str:
+def as_codec(name: str) -> str:
     """``name`` where Python knows such a codec for text.
 
     Raises:
@@ -246,5 +267,5 @@ def as_codec(name: str, key: str = "--encoding") -> str:
         "".encode(name)
         b"".decode(name)
     except (LookupError, ValueError):
-        raise DataError(f"unknown encoding {name!r} for {key}; expected one such as {', '.join(_ASKED)}") from None
+        raise DataError(f"unknown encoding {name!r}; expected one such as {', '.join(_ASKED)}") from None
     return name

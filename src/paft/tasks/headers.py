@@ -48,7 +48,7 @@ def first_row(rows: Sequence[Sequence[str]]) -> Verdict:
         return "unsure" if names else "data"
     if votes["value"]:
         return "header" if named else "unsure" if names else "data"
-    plain = all(_PLAIN.fullmatch(cell) for cell in top if cell)
+    plain = all(_PLAIN.fullmatch(cell) and len(cell.split()) <= 4 for cell in top if cell)
     return "header" if names or plain or not votes["alike"] else "unsure"
 
 

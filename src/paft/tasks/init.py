@@ -108,14 +108,15 @@ def _table(path: Path, how: Format, hints: Hints, said: list[str]) -> dict[str, 
     options = option_columns([name for name in names if name != hints.answer])
     table: dict[str, list[str]] = {}
     for column in names:
-        lacking = [where for where, row in rows if row.get(column) is None] if column in options else []
+        lacking = [where for where, row in rows if column in options and row.get(column, "") is None]
         if lacking and len(lacking) < len(rows):
             said.append(f"column {column!r} is null in {len(lacking)} rows, which have fewer options: {lacking[0]}")
-            rows = [(where, {**row, column: "" if row.get(column) is None else row[column]}) for where, row in rows]
+            rows = [(where, row if row.get(column, "") is not None else {**row, column: ""}) for where, row in rows]
         try:
             table[column] = [cell(where, row, column) for where, row in rows]
         except DataError as bad:
-            if column in (hints.answer, *(hints.slots or ())) or column.strip().lower() in ANSWER_NAMES:
+            wanted = column in (hints.answer, *(hints.slots or ())) or column.strip().lower() in ANSWER_NAMES
+            if wanted or (hints.slots is None and column in options and not lacking):
                 raise
             if hints.slots is None:
                 _refuse_text(column, rows, bad)

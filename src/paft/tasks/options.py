@@ -70,8 +70,8 @@ def way_of(table: Table, options: Sequence[str], answer: str, kind: TaskType | N
     if nearly and not (fits.keys() & {"text", "letter"}):
         row = readings[nearly[0]].index(None)
         raise InputError(
-            f"most answers in column {answer!r} are {SAYS[nearly[0]]}, but that of row {row + 1}, {table[answer][row]!r}, "
-            f"is none; mend it, or say what is meant with --answer-is {'|'.join(WAYS)} or --type"
+            f"most answers in column {answer!r} are {SAYS[nearly[0]]}, but {table[answer][row]!r} in row {row + 1} is "
+            f"none; mend it, or say what is meant with --answer-is {'|'.join(WAYS)} or --type"
         )
     if len(different) > 1:
         several = [way for way in WAYS if way in different.values()]
