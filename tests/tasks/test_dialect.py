@@ -182,6 +182,20 @@ def test_single_quotes(tmp_path: Path) -> None:
         init_task(path, tmp_path / "other")
 
 
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (Told(delimiter="ab"), "--delimiter is 'ab'; expected one character, or tab"),
+        (Told(quote="''"), "--quote is \"''\"; expected one character"),
+        (Told(delimiter=";", quote=";"), "--quote is ';'; expected one character that is not the delimiter"),
+    ],
+)
+def test_what_cannot_be_told(tmp_path: Path, told: Told, words: str) -> None:
+    path = written(tmp_path / "t.csv", "text,label", rows_of())
+    with pytest.raises(InputError, match=words):
+        init_task(path, tmp_path / "out", told=told)
+
+
 def test_what_is_told_of_a_file_that_has_none(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"text": "a b", "label": "x"}\n' * 12)
     with pytest.raises(InputError, match="--header is for text tables; a jsonl file has none"):

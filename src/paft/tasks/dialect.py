@@ -51,6 +51,10 @@ def dialect(path: Path, told: Told, said: list[str]) -> Format:
     owned = {"parquet": (), "jsonl": ("encoding",)}.get(kind, tuple(given))
     if wrong := [name for name in given if name not in owned]:
         raise InputError(f"{path}: --{wrong[0]} is for text tables; a {kind} file has none")
+    if told.delimiter is not None and (len(told.delimiter) != 1 or told.delimiter in '"\r\n'):
+        raise InputError(f"--delimiter is {told.delimiter!r}; expected one character, or tab")
+    if told.quote not in (None, "none") and (len(told.quote) != 1 or told.quote in ("\r", "\n", told.delimiter)):
+        raise InputError(f"--quote is {told.quote!r}; expected one character that is not the delimiter, or none")
     if kind == "parquet":
         return Format(kind)
     encoding, why = (as_codec(told.encoding), "as you said") if told.encoding else tell_encoding(path)

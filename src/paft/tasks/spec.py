@@ -191,7 +191,7 @@ def _format(document: Document) -> Format:
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise document.bad(f"`delimiter` is {delimiter!r}; expected one character", "delimiter")
     quote = _text(document, "quote") if "quote" in value else None
-    if quote not in (None, "none") and (len(str(quote)) != 1 or str(quote) in "\r\n"):
+    if quote not in (None, "none") and (len(str(quote)) != 1 or quote in ("\r", "\n", delimiter)):
         raise document.bad(f"`quote` is {quote!r}; expected one character, or none", "quote")
     for key in ("header", "delimiter", "quote"):
         if key in value and kind not in (None, "csv", "tsv"):
