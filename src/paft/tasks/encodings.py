@@ -32,6 +32,9 @@ class _Language(NamedTuple):
     words: str
 
 
+# English, French, Spanish, Portuguese, Italian, German, Dutch, Swedish, Danish and Norwegian, Finnish, Icelandic;
+# Polish, Czech, Slovak, Hungarian, Croatian, Romanian; Turkish, Estonian, Latvian, Lithuanian;
+# Russian, Ukrainian, Bulgarian, Serbian and Macedonian; Greek, Hebrew, Arabic, Thai
 _LANGUAGES = (
     _Language(_WEST + " cp1250", "éèïñöü", "the and is it to of was for not with this my in on that"),
     _Language(_WEST, "àâæçéèêëîïôœùûüÿ", "le la les et est un une je pas pour que des très dans du il ne à"),
@@ -63,7 +66,9 @@ _LANGUAGES = (
     _Language("cp1256 iso8859_6", "\u0621-\u0652", "في من على لا أنا جدا هذا كان لم إلى"),
     _Language("cp874", "\u0e01-\u0e4e", "า น ร ก อ ที่ ไม่ มาก และ ดี"),
 )
-_CHARACTERS = (  # codec, the codec and lead bytes of its common characters, kana, the commonest characters
+# Written without letters: in place of them a national set and the first bytes of the characters taught at school.
+# Chinese, traditional Chinese, Japanese twice, Korean
+_CHARACTERS = (
     _Language("gb18030", "gb2312 b0-d7", "的 了 是 我 不 在 有 很 这 人 一 个 好"),
     _Language("cp950", "big5 a4-c6", "的 了 是 我 不 在 有 很 這 人 一 個 好"),
     _Language("cp932", "euc_jp b0-cf", "の に は を た が で て と し い ま す"),
