@@ -42,6 +42,17 @@ def codes(text: str | list[dict[str, str]], task: Task) -> list[str]:
         BODY + "Form: A ....... B ....... Chosen . . .",
         [{"role": "system", "content": "Answer A or B."}, {"role": "user", "content": "{goal} A {sol1} B {sol2}"}],
         "Here is the goal: {goal}. Prompt reply wanted! {sol1} or {sol2}? A or B:",
+        "He wrote [sic] what follows. [1] {goal} [2] {sol1} [3] {sol2} Which [A/B]:",
+        "<b>Pick one</b> of [A] {sol1} and [B] {sol2} for <i>{goal}</i> [A or B]:",
+        "[Question]\n{goal}\n\n[Options]\n[Option A] {sol1}\n[Option B] {sol2}\n\n[Answer]",
+        "Is it [Option 1] or [Option 2]?\n[Option 1] {sol1}\n[Option 2] {sol2}\nThe goal: {goal}\nA or B:",
+        "<question>{goal}</question>\n<options>\nA {sol1}\nB {sol2}\n</options>\n<answer>",
+        "Put the letter into <answer> tags. {goal} A) {sol1} B) {sol2} Reply:",
+        "{goal} A {sol1} B {sol2}\nReply in the format <answer>, and give nothing else.",
+        "queue[question] = {goal}; list[text] = [{sol1}, {sol2}]. Which index, A or B?",
+        "[Instructions] Pick A or B.\n[Goal] {goal}\nA: {sol1}\nB: {sol2}\nAnswer [one letter]:",
+        "See [the text](https://example.org): {goal} A {sol1} B {sol2}?",
+        "[x] {goal}\n[ ] A {sol1}\n[ ] B {sol2}\nTick [A] or [B]:",
     ],
 )
 def test_sound_prompts_have_no_problems(text: str | list[dict[str, str]], pairs_task: Task) -> None:
@@ -100,12 +111,35 @@ def test_codes(text: str, expected: list[str], pairs_task: Task) -> None:
         "[INST] " + SOUND + " [/INST]",
         "<|user|>" + SOUND,
         "[insert question] " + SOUND,
+        "Read this: [Passage]\n" + SOUND,
+        "Dear [Name], " + SOUND,
+        "[Name], help me. " + SOUND,
+        SOUND + " [Your Name]",
+        SOUND + " <your answer>",
+        SOUND + " [Answer]",
+        SOUND + " <answer>",
+        BODY + "Answer:\n[Option letter]",
+        "Question: [the question]. " + SOUND,
+        "From [Option 1] and [Option 2] take one. " + SOUND,
+        "You work at [Company]. " + SOUND,
+        "Consider <the given text>. " + SOUND,
+        "Think of [describe the situation] first. " + SOUND,
+        "Think of <name of the person> first. " + SOUND,
+        "Think of [placeholder]. " + SOUND,
+        "[write your question] " + SOUND,
         SOUND + " <your answer here>",
         '"' + SOUND + '"',
     ],
 )
 def test_leftovers(text: str, pairs_task: Task) -> None:
     assert "leftover" in codes(text, pairs_task)
+
+
+def test_an_answer_in_brackets_is_no_leftover() -> None:
+    """Labels that are the names of things themselves."""
+    task = Task("act", "label", {"text": ""}, ("question", "statement"))
+    assert codes("{text}\nIs it a [question] or a <statement>? [question/statement]:", task) == []
+    assert codes("{text}\nIs it a [question] or a [sentence]? Label:", task) == ["leftover"]
 
 
 @pytest.mark.parametrize(

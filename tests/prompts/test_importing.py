@@ -64,6 +64,9 @@ def test_csv_with_other_columns(tmp_path: Path, mark: str) -> None:
 
 
 def test_csv_positions_are_lines_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "sep.csv", 'sep=;\nid;text\n7;"a; {x}?"\n8;{x\n')
+    prompts, report = import_prompts(path, skip_bad=True)
+    assert (prompts["7"].text, report.changes[0].position) == ("a; {x}?", 4)
     path = write(tmp_path / "a.csv", 'text\n"a\nb {x}"\n\n"{x"\n')
     with pytest.raises(DataError, match=r"1 of 3 rows cannot be used: row 5: character 0: a '\{' that is not closed"):
         import_prompts(path)

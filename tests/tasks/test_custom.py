@@ -98,6 +98,37 @@ def test_choice_answers_that_mean_two_things(tmp_path: Path) -> None:
         load_task(task_file(tmp_path, CHOICE)).examples("train")
 
 
+@pytest.mark.parametrize(
+    ("way", "right", "gold"),
+    [
+        ("text", "A", 1), ("letter", "A", 0), ("text", "2", 0), ("index1", "2", 1), ("index0", "0", 0),
+        ("index0", "1.0", 1), ("column", "two", 1), ("column", "first", 0),
+    ],
+)  # fmt: skip
+def test_the_way_in_which_answers_name_an_option(tmp_path: Path, way: str, right: str, gold: int) -> None:
+    options = ["2", "1"] if right.isdigit() else ["B", "A"]
+    table(tmp_path / "train.csv", ["key", "q", "one", "two", "right"], ["k1", "What?", *options, right])
+    task = load_task(task_file(tmp_path, CHOICE + f"answer_is: {way}\n"))
+    assert task.examples("train")[0].gold == gold
+
+
+def test_an_answer_that_names_no_option_in_its_way(tmp_path: Path) -> None:
+    table(tmp_path / "train.csv", ["key", "q", "one", "two", "right"], ["k1", "What?", "a cat", "a dog", "2"])
+    with pytest.raises(
+        DataError, match="line 2: '2' in column 'right' is none of the options; expected one of 0 to 1,"
+    ):
+        load_task(task_file(tmp_path, CHOICE + "answer_is: index0\n")).examples("train")
+
+
+def test_an_option_that_is_null_is_one_that_the_row_lacks(tmp_path: Path, jsonl) -> None:
+    yaml = CHOICE.replace("train.csv", "train.jsonl")
+    jsonl(tmp_path / "train.jsonl", [{"key": "k", "q": "What?", "one": "a cat", "two": None, "right": "A"}])
+    assert load_task(task_file(tmp_path, yaml)).examples("train")[0].options == ("a cat", "")
+    jsonl(tmp_path / "train.jsonl", [{"key": "k", "q": None, "one": "a cat", "two": "a dog", "right": "A"}])
+    with pytest.raises(DataError, match="line 1: column 'q' is null"):
+        load_task(task_file(tmp_path, yaml)).examples("train")
+
+
 def test_free_task_from_jsonl(tmp_path: Path, jsonl) -> None:
     jsonl(tmp_path / "train.jsonl", [{"question": "1+1?", "answer": 2}, {"question": "half?", "answer": 0.5}])
     task = load_task(task_file(tmp_path, FREE))

@@ -76,6 +76,39 @@ def test_tsv_keeps_quotes_as_they_are(tmp_path: Path) -> None:
         values(write(tmp_path, "b.tsv", "text\tlabel\na\tb\tc\n"))
 
 
+def test_quotes_around_tsv_fields(tmp_path: Path) -> None:
+    """Read where the format says so, kept where it says that; refused where a file's name is all there is."""
+    path = write(tmp_path, "a.tsv", 'text\tlabel\n"say ""hi"" now"\t1\n"two\tfields"\t0\n')
+    assert [row["text"] for row in values(path, Format("tsv", quote='"'))] == ['say "hi" now', "two\tfields"]
+    with pytest.raises(DataError, match="line 2: .* stands in quotes, .* write `quote: '\"'` .* or `quote: none`"):
+        values(path)
+    path = write(tmp_path, "b.tsv", 'text\tlabel\n"say ""hi"" now"\t1\n')
+    kept = [{"text": '"say ""hi"" now"', "label": "1"}]
+    assert values(path, Format(quote="none")) == values(path, Format("tsv")) == kept
+
+
+def test_other_quotes_in_csv(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "text,label\n'it''s one, two',1\n")
+    assert values(path, Format(quote="'")) == [{"text": "it's one, two", "label": "1"}]
+    path = write(tmp_path, "b.csv", 'text,label\n"a" b,1\n')
+    assert values(path, Format(quote="none")) == [{"text": '"a" b', "label": "1"}]
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "SEP=;", "\ufeffsep=;"])
+def test_a_first_line_that_names_the_delimiter(tmp_path: Path, first: str) -> None:
+    path = write(tmp_path, "a.csv", first + "\r\ntext;label\r\na,b;1\r\n")
+    assert list(read_rows(path)) == [(f"{path}, line 3", {"text": "a,b", "label": "1"})]
+    assert values(path, Format(delimiter=";", header=("x", "y")))[0] == {"x": "text", "y": "label"}
+    assert values(write(tmp_path, "b.csv", "sep,x\n1,2\n")) == [{"sep": "1", "x": "2"}]
+
+
+def test_a_header_that_stands_again(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "text,label\na,1\ntext, label\n")
+    with pytest.raises(DataError, match="line 3: the header stands here again; remove this line"):
+        values(path)
+    assert len(values(path, Format(header=("text", "label")))) == 3
+
+
 def test_header_and_delimiter_given(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", 'x;"1;2"\ny;3\n')
     how = Format(header=("text", "label"), delimiter=";")
@@ -117,6 +150,20 @@ def test_values_become_text_plainly(value, text: str) -> None:
 def test_values_that_are_no_text(value, words: str) -> None:
     with pytest.raises(DataError, match=f"^f, line 7: column 'a'.*{words}"):
         cell("f, line 7", {"a": value}, "a")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("a\0b", "NUL character"),
+        ("ab\ud83d", r"half of a surrogate pair, \\ud83d, at character 2"),
+        ("\udc00é", "at character 0"),
+    ],
+)
+def test_texts_that_no_file_can_hold(value: str, words: str) -> None:
+    with pytest.raises(DataError, match=f"^f, line 7: column 'a' holds .*{words}"):
+        cell("f, line 7", {"a": value}, "a")
+    assert cell("f", json.loads('{"a": "\\ud83d\\ude00"}'), "a") == "😀"
 
 
 def test_missing_column_and_wrong_lists() -> None:

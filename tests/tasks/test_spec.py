@@ -60,6 +60,9 @@ def task_file(folder: Path, text: str) -> Path:
         (("type: label", "type: label\nformat: lines\npattern: '.*'"), 4, "no named group"),
         (("type: label", "type: label\nheader: words"), 3, "a list of names under `header`"),
         (("type: label", "type: label\ndelimiter: ab"), 3, "`delimiter` is 'ab'; expected one character"),
+        (("type: label", "type: label\nquote: ab"), 3, "`quote` is 'ab'; expected one character, or none"),
+        (("type: label", "type: label\nformat: jsonl\nquote: none"), 4, "`quote` belongs to csv and tsv files"),
+        (("type: label", "type: label\nanswer_is: text"), 3, "`answer_is` belongs to choice tasks"),
         (("type: label", "type: label\nsplit: {test: 0.1}"), 3, "gives a share to test, which has a file of its own"),
         (("type: label", "type: label\nsplit: {validation: 1}"), 3, "expected less than 1"),
         (("type: label", "type: label\nsplit: {validation: 0.1, seed: x}"), 3, "`split.seed` is 'x'"),
@@ -96,6 +99,11 @@ def test_choices_that_do_not_fit(tmp_path: Path) -> None:
         (("[first, second]", "[first, first]"), "names one thing twice"),
         (("choices: [first, second]\n", ""), "a choice task needs `choices`"),
         (("[first, second]", "[first, second]\nlabels: {0: A, 1: C}"), "gives 'C' for '1'; expected one of A, B"),
+        (
+            ("[first, second]", "[first, second]\nanswer_is: place"),
+            "`answer_is` is 'place'; expected one of text, lett",
+        ),
+        (("[first, second]", "[first, second]\nanswer_is: text\nlabels: {0: A}"), "both say what a stored answer mea"),
     ]:
         with pytest.raises(DataError) as bad:
             load_task(task_file(tmp_path, CHOICE.replace(*change)))

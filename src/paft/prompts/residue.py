@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from paft.prompts.blanks import blanks
 from paft.prompts.template import Template
 
+_BLANK = "a placeholder to be filled in"
 _THING = r"(?:prompts?|templates?|variations?|versions?|paraphrases?|rewrites?)"
 _SIGNS = {
     "the number an LLM gave its answer": (
@@ -29,9 +31,15 @@ _SIGNS = {
     "a placeholder of another style": (
         r"(?<![\w%])%(?:\(\w+\))?[sdr](?!\w)",
     ),
-    "a placeholder to be filled in": (
+    _BLANK: (
         r"[\[<]\s*(?:insert|enter|put|paste|fill in|add)\b[^\]>\n]{0,60}[\]>]",
         r"[\[<][^\[\]<>\n{}]{0,60}\bhere\s*[\]>]",
+        r"[\[<]\s*(?:(?:write|type|place|give|state|include|provide|specify|describe|replace(?: with)?)\s+)?"
+        r"your\s[^\[\]<>\n{}=]{1,60}[\]>]",
+        r"[\[<]\s*(?:include|provide|specify|describe|replace|substitute)\s+(?:with\s+)?(?:an?|the|any|some|actual)\s"
+        r"[^\[\]<>\n{}=]{1,60}[\]>]",
+        r"[\[<]\s*(?:placeholder|tbd|to be (?:filled|added|inserted|determined)|(?:name|title|text) of)\b"
+        r"[^\[\]<>\n{}=]{0,60}[\]>]",
     ),
 }  # fmt: skip
 _PATTERNS = [(re.compile(p, re.I | re.M), why) for why, patterns in _SIGNS.items() for p in patterns]
@@ -51,11 +59,13 @@ class Residue(NamedTuple):
     why: str
 
 
-def residue(template: Template, slots: Sequence[str]) -> list[Residue]:
-    """All residue in a template, by place; ``slots`` are the names a placeholder may stand for."""
+def residue(template: Template, slots: Sequence[str], answers: Sequence[str] = ()) -> list[Residue]:
+    """All residue in a template, by place; ``slots`` are the names a placeholder may stand for, ``answers`` are not."""
     text = template.plain
     found = [Residue(m.start(), m.group(), why) for pattern, why in _PATTERNS if (m := pattern.search(text))]
     found += _placeholders(template, slots)
+    met = {residue.at for residue in found}
+    found += [Residue(at, what, _BLANK) for at, what in blanks(text, (*slots, *answers)) if at not in met]
     found += _framing(text)
     return sorted(found)
 

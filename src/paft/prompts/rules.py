@@ -68,7 +68,7 @@ def slots(template: Template, task: Task) -> Iterator[Finding]:
 
 def leftover(template: Template, task: Task) -> Iterator[Finding]:
     """What an LLM or another placeholder style left behind."""
-    for at, what, why in residue(template, (*task.slots, *task.aliases)):
+    for at, what, why in residue(template, (*task.slots, *task.aliases), task.answers):
         yield Finding("leftover", f"character {at}: {_short(what)!r} looks like {why}")
 
 

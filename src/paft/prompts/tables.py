@@ -18,6 +18,7 @@ import yaml
 
 from paft.errors import DataError, MissingFileError
 from paft.files import read_jsonl, read_text
+from paft.tasks.rows import declared_delimiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,13 @@ def read_txt(path: Path, note: Note) -> Iterator[Row]:
 
 
 def read_csv(path: Path, note: Note) -> Iterator[Row]:
-    """Rows of a CSV file with a header; commas, semicolons or tabs, whichever shows a column ``text``."""
+    """Rows of a CSV file with a header; commas, semicolons or tabs, as ``sep=`` says or a column ``text`` shows."""
     text = read_text(path)
-    first = text.partition("\n")[0]
-    mark = next((m for m in ",;\t" if "text" in _names(next(csv.reader([first], delimiter=m), []))), ",")
+    first, _, rest = text.partition("\n")
+    if declared := declared_delimiter(first):
+        first, text = rest.partition("\n")[0], "\n" + rest  # the line is blank, and the next keeps its number
+    marks = declared or ",;\t"
+    mark = next((m for m in marks if "text" in _names(next(csv.reader([first], delimiter=m), []))), marks[0])
     csv.field_size_limit(2**31 - 1)  # a setting of the whole module, which readers of task rows raise as well
     reader = csv.reader(io.StringIO(text), delimiter=mark, strict=True)
     try:

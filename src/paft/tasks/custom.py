@@ -15,6 +15,7 @@ import numpy as np
 from paft.errors import DataError, InputError
 from paft.tasks.base import LETTERS, SPLITS, Example, Task
 from paft.tasks.benchmark import Reader
+from paft.tasks.meaning import WAYS, meant
 from paft.tasks.rows import Row, cell, read_rows, shorten
 from paft.tasks.sampling import pick
 from paft.tasks.sources import FileSource, Source, find_data, find_splits, nothing_fits, only, split_of
@@ -89,7 +90,9 @@ def _source(spec: Spec, folder: Path, data: str | Path | None) -> Source | None:
 
 
 def _slots(spec: Spec, where: str, row: Mapping[str, Any]) -> dict[str, str]:
-    return {slot: cell(where, row, column) for slot, column in spec.slots.items()}
+    """Slot -> its text. An option that is null is one this row lacks, as an empty one is."""
+    lacks = {slot for slot in spec.choices if spec.slots[slot] in row and row[spec.slots[slot]] is None}
+    return {slot: "" if slot in lacks else cell(where, row, column) for slot, column in spec.slots.items()}
 
 
 def _example(spec: Spec, where: str, row: Mapping[str, Any], example_id: str) -> Example:
@@ -115,25 +118,28 @@ def _label(spec: Spec, where: str, stored: str) -> int:
 
 
 def _letter(spec: Spec, where: str, stored: str, options: tuple[str, ...]) -> int:
-    """The option a stored answer means: by ``labels`` where given; else a letter, a choice's name or its text."""
+    """The option a stored answer means: by ``labels`` where given, else by the ways the task allows."""
     if spec.stored:
         return _label(spec, where, stored)
-    letters = LETTERS[: len(options)]
-    meant = {letters.index(stored.upper())} if len(stored) == 1 and stored.upper() in letters else set()
-    for index, slot in enumerate(spec.choices):
-        if stored in (slot, spec.slots[slot]):
-            meant.add(index)
-    meant |= {index for index, option in enumerate(options) if stored and option.strip() == stored}
-    if len(meant) == 1:
-        return meant.pop()
-    if meant:
+    found = meant(stored, spec.ways, options, [(slot, spec.slots[slot]) for slot in spec.choices])
+    if len(found) == 1:
+        return found.pop()
+    if found:
         raise DataError(
-            f"{where}: {shorten(stored)} in column {spec.answer!r} could mean {len(meant)} of the options; "
-            f"say which with `labels: {{stored value: letter}}`"
+            f"{where}: {shorten(stored)} in column {spec.answer!r} could mean {len(found)} of the options; "
+            f"say which with `answer_is` ({', '.join(WAYS)}) or `labels: {{stored value: letter}}`"
         )
+    expected = {
+        "letter": ", ".join(LETTERS[: len(options)]),
+        "column": ", ".join(spec.choices),
+        "text": "an option's text",
+        "index0": f"0 to {len(options) - 1}",
+        "index1": f"1 to {len(options)}",
+    }
     raise DataError(
         f"{where}: {shorten(stored)} in column {spec.answer!r} is none of the options; expected one of "
-        f"{', '.join(letters)}, {', '.join(spec.choices)}, an option's text, or `labels: {{stored value: letter}}`"
+        + ", ".join(expected[way] for way in ("letter", "column", "text", "index0", "index1") if way in spec.ways)
+        + ", or say what it means with `answer_is` or `labels: {stored value: letter}`"
     )
 
 

@@ -6,21 +6,21 @@ Every guess is said in words, so that a person can see it and mend it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Literal
 
 from paft.errors import InputError
-from paft.tasks.base import LETTERS, TaskType
-
-Table = Mapping[str, Sequence[str]]
+from paft.tasks.base import TaskType
+from paft.tasks.meaning import SAYS
+from paft.tasks.options import Table, counted, option_columns, way_of
 
 ANSWER_NAMES: tuple[str, ...] = ("answer", "label", "labels", "target", "class", "category", "sentiment", "gold")
 ANSWER_NAMES += ("correct", "correct_answer", "answer_key", "answerkey", "intent", "topic")
 ANSWER_NAMES += ("output", "response", "completion", "y")
 ID_NAMES = ("id", "idx", "index", "uid", "guid", "uuid", "qid", "row", "row_id", "example_id", "question_id")
 MAX_LABELS = 30
-_OPTION_STEMS = ("", "option", "opt", "op", "choice", "sol", "solution", "ending", "answer", "candidate", "alternative")
-_OPTION = re.compile(r"(?P<stem>.*?)[ _.-]?(?P<mark>[A-Za-z]|\d)")
 
 
 @dataclass
@@ -30,7 +30,8 @@ class Guess:
     Attributes:
         slots: slot name -> column, in column order.
         choices: the slots that are the options, in order.
-        labels: stored value -> label word, or -> letter for choices; empty where the answers speak for themselves.
+        answer_is: how the answers of a choice task name an option, of ``meaning.WAYS``.
+        labels: stored value -> label word, or -> letter for choices that are counted.
         said: every guess in words.
     """
 
@@ -39,42 +40,77 @@ class Guess:
     id: str | None = None
     slots: dict[str, str] = field(default_factory=dict)
     choices: tuple[str, ...] = ()
+    answer_is: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
 
 
-def guess(table: Table, answer: str | None = None) -> Guess:
+@dataclass(frozen=True)
+class Hints:
+    """What the user says of the columns; None is guessed.
+
+    Attributes:
+        answer: the answer's column.
+        slots: the columns that are slots; the others are left out.
+        type: the task's type.
+        answer_is: how the answers of a choice task name an option.
+        alike: whether labels that differ in case alone, or as one number does that is written twice, are one.
+    """
+
+    answer: str | None = None
+    slots: Sequence[str] | None = None
+    type: TaskType | None = None
+    answer_is: Literal["text", "letter", "column", "index0", "index1"] | None = None
+    alike: Literal["one", "apart"] | None = None
+
+
+def guess(table: Table, hints: Hints = Hints()) -> Guess:
     """Take a table apart.
 
     Args:
         table: column -> its values as text; columns of one length, at least one row.
-        answer: the answer's column, where the user says it.
 
     Raises:
-        InputError: no column can be the answer, or none is left to be a slot.
+        InputError: no column can be the answer, none is left to be a slot, or two readings fit; names the flag.
     """
     found = Guess()
-    found.answer = _answer(table, answer, found.said)
-    rest = [name for name in table if name != found.answer]
-    found.id = _id(table, rest, found.said)
-    rest = [name for name in rest if name != found.id]
-    options = _options(rest)
-    labels = _letters(table, options, found.answer) if options else None
-    if labels is None:
+    found.answer = _answer(table, hints.answer, found.said)
+    rest = _rest(table, hints, found)
+    options = option_columns(rest)
+    way = way_of(table, options, found.answer, hints.type, hints.answer_is)
+    if way is None:
         options = []
-    texts = _texts(table, [name for name in rest if name not in options], found.said)
+    texts = [name for name in rest if name not in options]
+    if hints.slots is None:
+        texts = _texts(table, texts, found.said)
     if not texts and not options:
         raise InputError(f"no column is left to be the text; the columns are {', '.join(table)}")
     found.slots = _slot_names([name for name in table if name in texts or name in options])
     slot_of = {column: slot for slot, column in found.slots.items()}
-    if labels is not None:
-        found.type, found.choices, found.labels = "choice", tuple(slot_of[name] for name in options), labels[0]
-        found.said.append(f"type: choice, the options are {', '.join(options)}; {labels[1]}")
+    if way is not None:
+        found.type, found.choices, found.answer_is = "choice", tuple(slot_of[name] for name in options), way
+        found.labels = counted(table[found.answer], way, len(options))
+        found.said.append(f"type: choice, the options are {', '.join(options)}; answers are {SAYS[way]}")
     else:
-        found.type, found.labels = _label_words(table[found.answer], found.said)
+        found.type, found.labels = _label_words(table[found.answer], found.answer, hints, found.said)
     slots = ", ".join(s if s == c else f"{s} (column {c!r})" for s, c in found.slots.items())
     found.said.append(f"slots that every prompt must use: {slots}")
     return found
+
+
+def _rest(table: Table, hints: Hints, found: Guess) -> list[str]:
+    """The columns that may be slots; the id is found on the way."""
+    rest = [name for name in table if name != found.answer]
+    found.id = _id(table, [name for name in rest if name not in (hints.slots or ())], found.said)
+    if hints.slots is None:
+        return [name for name in rest if name != found.id]
+    for name in hints.slots:
+        if name not in rest:
+            there = "is the answer" if name == found.answer else "is not there"
+            raise InputError(f"column {name!r} cannot be a slot, it {there}; the columns are {', '.join(table)}")
+    left = [name for name in rest if name not in (*hints.slots, found.id)]
+    found.said.append("slots: as you said" + (f"; left out: {', '.join(left)}" if left else ""))
+    return list(hints.slots)
 
 
 def _answer(table: Table, given: str | None, said: list[str]) -> str:
@@ -117,50 +153,6 @@ def _id(table: Table, names: Sequence[str], said: list[str]) -> str | None:
     return None
 
 
-def _options(names: Sequence[str]) -> list[str]:
-    """The largest family of columns that differ in a last letter or number, counted up: A B C, sol1 sol2."""
-    families: dict[str, list[tuple[str, str]]] = {}
-    for name in names:
-        match = _OPTION.fullmatch(name.strip())
-        if match:
-            families.setdefault(match["stem"].lower(), []).append((match["mark"].upper(), name))
-    best: list[str] = []
-    for members in families.values():
-        for marks in (LETTERS, "0123456789", "123456789"):
-            run: list[str] = []
-            for mark, name in members:
-                if len(run) < len(marks) and mark == marks[len(run)]:
-                    run.append(name)
-            if len(run) > max(1, len(best)):
-                best = run
-    return best
-
-
-def _letters(table: Table, options: Sequence[str], answer: str) -> tuple[dict[str, str], str] | None:
-    """How the stored answers mean letters: a mapping (empty where none is needed) and what to say; None if they do not.
-
-    Digits are places, from 0 where a 0 is among them, else from 1; but only of columns that are called options,
-    since sentence1 and sentence2 with a label 0 or 1 are a pair to be judged.
-    """
-    values = [value.strip() for value in table[answer]]
-    distinct = set(values)
-    letters = LETTERS[: len(options)]
-    stem = _OPTION.fullmatch(options[0].strip())
-    counted = stem is not None and stem["stem"].lower().rstrip("s") in _OPTION_STEMS
-    for first in (0, 1) if counted else ():
-        places = [str(place + first) for place in range(len(options))]
-        if distinct <= set(places) and (first == 1 or "0" in distinct):
-            sure = "" if {"0", places[-1]} & distinct else "; check this, no row settles it"
-            return dict(zip(places, letters, strict=True)), f"answers count the options from {first}{sure}"
-    if all(len(value) == 1 and value.upper() in letters for value in distinct):
-        return {}, "answers are letters"
-    if distinct <= set(options):
-        return {}, "answers are names of options"
-    if all(value in {table[name][row].strip() for name in options} for row, value in enumerate(values)):
-        return {}, "answers are the options' own texts"
-    return None
-
-
 def _texts(table: Table, names: Sequence[str], said: list[str]) -> list[str]:
     """The columns that hold text; numbers, constants and short codes are left out where text is there."""
     texts = [name for name in names if _is_text(table[name])]
@@ -193,14 +185,41 @@ def _slot_names(columns: Sequence[str]) -> dict[str, str]:
     return slots
 
 
-def _label_words(values: Sequence[str], said: list[str]) -> tuple[TaskType, dict[str, str]]:
-    if not _is_label(values):
+def _label_words(values: Sequence[str], column: str, hints: Hints, said: list[str]) -> tuple[TaskType, dict[str, str]]:
+    if hints.type == "free" or (hints.type is None and not _is_label(values)):
         said.append("type: free, the answer is any text; compared exactly, `match: normalized` is milder")
         return "free", {}
     labels = {value: re.sub(r"[_\s]+", " ", value).strip() or value for value in sorted({v.strip() for v in values})}
-    if len({word.casefold() for word in labels.values()}) < len(labels):
+    labels = _one_spelling(labels, column, hints)
+    if len({word.casefold() for word in labels.values()}) < len(set(labels.values())):
         labels = {value: value for value in labels}
-    said.append(f"type: label, {len(labels)} labels: {', '.join(labels.values())}")
+    said.append(f"type: label, {len(set(labels.values()))} labels: {', '.join(dict.fromkeys(labels.values()))}")
     if all(not re.search(r"[^\W\d_]", word) for word in labels.values()):
         said.append("the labels are numbers; give each a word under `labels`, models answer in words better")
     return "label", labels
+
+
+def _one_spelling(labels: dict[str, str], column: str, hints: Hints) -> dict[str, str]:
+    """``labels`` where those that are one number, or one word but for case, have one word, if the user says so."""
+    groups: dict[str | Decimal, list[str]] = {}
+    for value in labels:
+        groups.setdefault(_as_number(value), []).append(value)
+    several = [group for group in groups.values() if len(group) > 1]
+    if not several or hints.alike == "apart":
+        return labels
+    if hints.alike is None:
+        shown = ", ".join(map(repr, several[0]))
+        raise InputError(
+            f"column {column!r} holds {shown}, which may be one label written in several ways; say --alike one to "
+            "take such labels as one, or --alike apart to keep them as they are"
+        )
+    first = {value: min(group, key=len) for group in several for value in group}
+    return {value: labels[first.get(value, value)] for value in labels}
+
+
+def _as_number(value: str) -> str | Decimal:
+    """The number that a value is in ASCII digits, else the value without its case."""
+    try:
+        return Decimal(value) if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", value, re.ASCII) else value.casefold()
+    except InvalidOperation:
+        return value.casefold()

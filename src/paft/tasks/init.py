@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from paft.errors import DataError, MissingFileError, OutputError
+from paft.errors import DataError, InputError, MissingFileError, OutputError
 from paft.files import atomic_writer, write_jsonl
 from paft.tasks.base import SPLITS, Task, TaskType
 from paft.tasks.custom import task_from_spec
-from paft.tasks.guess import ANSWER_NAMES, Guess, guess
-from paft.tasks.rows import Format, Row, cell, format_of, read_rows
+from paft.tasks.dialect import Told, dialect
+from paft.tasks.guess import ANSWER_NAMES, Guess, Hints, guess
+from paft.tasks.options import option_columns
+from paft.tasks.rows import Format, Row, cell, read_rows
 from paft.tasks.spec import parse_spec
 from paft.tasks.starters import starters
 from paft.tasks.yamlfile import as_document
 
 MIN_ROWS = 10
 SHARES = {"validation": 0.1, "test": 0.1}
-_NAME = re.compile(r"[^\W\d][\w .?()/-]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,14 @@ class InitReport:
     guesses: tuple[str, ...]
 
 
-def init_task(data_file: str | Path, output_dir: str | Path, answer: str | None = None) -> InitReport:
+def init_task(
+    data_file: str | Path,
+    output_dir: str | Path,
+    answer: str | None = None,
+    *,
+    hints: Hints | None = None,
+    told: Told | None = None,
+) -> InitReport:
     """Write ``task.yaml`` and ``prompts.jsonl`` for a CSV, TSV, JSONL or parquet file.
 
     One file is the training data; the YAML's ``split`` parts validation and test off it. The data is read
@@ -58,11 +65,13 @@ def init_task(data_file: str | Path, output_dir: str | Path, answer: str | None 
         data_file: the table; its rows are not copied.
         output_dir: where to write; made if needed.
         answer: the answer's column, where the guess would be wrong.
+        hints: what else is known of the columns; in place of ``answer``.
+        told: how the file is read, where that cannot be told from it.
 
     Raises:
         MissingFileError: no such file.
         DataError: a row that does not fit; names the line. Nothing is written.
-        InputError: nothing can be guessed, or there are too few rows to part.
+        InputError: nothing can be guessed, two readings fit (names the flag), or there are too few rows to part.
         OutputError: one of the two files is there already.
     """
     path, folder = Path(data_file).expanduser(), Path(output_dir).expanduser()
@@ -73,8 +82,9 @@ def init_task(data_file: str | Path, output_dir: str | Path, answer: str | None 
     if not path.is_file():
         raise MissingFileError(f"no such file: {path}; expected a csv, tsv, jsonl or parquet file")
     said: list[str] = []
-    how = _format(path, said)
-    found = guess(_table(path, how, answer, said), answer)
+    hints = hints or Hints(answer)
+    how = dialect(path, told or Told(), said)
+    found = guess(_table(path, how, hints, said), hints)
     settings = _settings(path, folder, how, found)
     task = task_from_spec(parse_spec(as_document(settings, str(path))), folder, data=path)
     rows = {split: len(task.examples(split)) for split in SPLITS}
@@ -86,79 +96,57 @@ def init_task(data_file: str | Path, output_dir: str | Path, answer: str | None 
     return InitReport(task_file, prompts_file, found.type, rows, len(prompts), tuple(said))
 
 
-def _format(path: Path, said: list[str]) -> Format:
-    """How the file is to be read: encoding, delimiter, and names where it has no header line."""
-    kind = format_of(path)
-    if kind == "parquet":
-        return Format(kind)
-    encoding = _encoding(path.read_bytes())
-    if encoding != "utf-8":
-        said.append(f"encoding: {encoding}, since the file is not UTF-8; check accents and quotes")
-    if kind == "jsonl":
-        return Format(kind, encoding)
-    with path.open(encoding=encoding, newline="") as file:
-        first = file.readline().removeprefix("\ufeff")
-    delimiter = None
-    if kind == "csv":
-        delimiter = max(",;\t|", key=first.count)
-        if delimiter != ",":
-            said.append(f"delimiter: {delimiter!r}, the commonest in the first line")
-    how = Format(kind, encoding, delimiter=None if delimiter == "," else delimiter)
-    counted = _counted(first, how)
-    try:
-        rows = [list(row.values()) for _, row in read_rows(path, replace(how, header=counted))]
-    except DataError:
-        return how  # the same error comes again, with the file's own names, where the rows are read
-    if not rows or _is_header(rows):
-        return how
-    said.append("no header line: the first line reads like data; columns are named by their place")
-    return replace(how, header=tuple(f"column_{place}" for place in counted))
+def _table(path: Path, how: Format, hints: Hints, said: list[str]) -> dict[str, list[str]]:
+    """Column -> values as text. Null options are options that a row lacks.
 
-
-def _is_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row names columns: short plain names, all different, none of them a value further down."""
-    names = [name.strip() for name in rows[0]]
-    given = [name for name in names if name]
-    if not given or len(set(given)) < len(given) or not all(_NAME.fullmatch(name) for name in given):
-        return False
-    return not any(name and name == row[place].strip() for row in rows[1:] for place, name in enumerate(names))
-
-
-def _counted(first: str, how: Format) -> tuple[str, ...]:
-    separator = how.delimiter or ("," if how.kind == "csv" else "\t")
-    fields = next(csv.reader([first], delimiter=separator), [])
-    return tuple(str(place) for place in range(1, len(fields) + 1))
-
-
-def _encoding(raw: bytes) -> str:
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    for encoding in ("utf-8", "cp1252"):
-        try:
-            raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    return "latin-1"
-
-
-def _table(path: Path, how: Format, answer: str | None, said: list[str]) -> dict[str, list[str]]:
-    """Column -> values as text. A column that is null, nested or absent in some row is left out, and named.
-
-    A column that would be the answer must be whole.
+    A column that would be the answer or a slot must be whole, and one that may be the text is not left out in silence.
     """
     rows: list[Row] = list(read_rows(path, how))
     if len(rows) < MIN_ROWS:
         raise DataError(f"{path} holds {len(rows)} rows; expected at least {MIN_ROWS} to part into splits")
+    names = list(dict.fromkeys(name for _, row in rows for name in row))
+    options = option_columns([name for name in names if name != hints.answer])
     table: dict[str, list[str]] = {}
-    for column in dict.fromkeys(name for _, row in rows for name in row):
+    for column in names:
+        lacking = [where for where, row in rows if column in options and row.get(column, "") is None]
+        if lacking and len(lacking) < len(rows):
+            said.append(f"column {column!r} is null in {len(lacking)} rows, which have fewer options: {lacking[0]}")
+            rows = [(where, row if row.get(column, "") is not None else {**row, column: ""}) for where, row in rows]
         try:
             table[column] = [cell(where, row, column) for where, row in rows]
         except DataError as bad:
-            if column == answer or column.strip().lower() in ANSWER_NAMES:
+            wanted = column in (hints.answer, *(hints.slots or ())) or column.strip().lower() in ANSWER_NAMES
+            if wanted or (hints.slots is None and column in options and not lacking):
                 raise
+            if hints.slots is None:
+                _refuse_text(column, rows, bad)
             said.append(f"column {column!r} is left out: {bad}")
     return table
+
+
+def _refuse_text(column: str, rows: Sequence[Row], bad: DataError) -> None:
+    """Stop where a column that cannot be read holds what may be asked for: a list, a dict with text, or text with gaps.
+
+    Raises:
+        InputError: it does.
+    """
+    values = [row[column] for _, row in rows if row.get(column) is not None]
+    nested = any(isinstance(value, list) or (isinstance(value, dict) and _holds_text(value)) for value in values)
+    if nested:
+        todo = "write what a prompt should show into columns of their own"
+    elif not any(isinstance(value, str) and " " in value.strip() for value in values):
+        return
+    elif len(values) == len(rows):
+        raise bad
+    else:
+        todo = f"{len(rows) - len(values)} of {len(rows)} rows lack it: fill them"
+    raise InputError(f"{bad}\n{todo}, or name the columns that are slots, without it: --slots A,B")
+
+
+def _holds_text(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_text, value.values()))
+    return isinstance(value, list | str) and bool(value)
 
 
 def _settings(path: Path, folder: Path, how: Format, found: Guess) -> dict[str, Any]:
@@ -175,13 +163,14 @@ def _settings(path: Path, folder: Path, how: Format, found: Guess) -> dict[str, 
         settings["encoding"] = how.encoding
     if how.header:
         settings["header"] = list(how.header)
-    if how.delimiter:
-        settings["delimiter"] = how.delimiter
+    settings |= {key: value for key in ("delimiter", "quote") if (value := getattr(how, key))}
     settings |= {"split": {**SHARES, "seed": 0}, "columns": columns}
     if found.choices:
         settings["choices"] = list(found.choices)
     if found.labels:
         settings["labels"] = found.labels
+    elif found.answer_is:
+        settings["answer_is"] = found.answer_is
     if found.type == "free":
         settings["match"] = "exact"
     return {**settings, "top_threshold": 0.85, "user_prompt": _texts(found)[1][1], "description": ""}

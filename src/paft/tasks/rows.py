@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from paft.errors import DataError, InputError, MissingFileError
 from paft.files import read_jsonl, read_lines
@@ -32,9 +33,11 @@ class Format:
         header: the column names of a csv or tsv file that has no header line.
         delimiter: what parts the fields; a comma for csv, a tab for tsv where absent.
         pattern: for ``lines``: each line must match it whole, and its named groups are the columns.
+        quote: what stands around a quoted field, or "none"; ``"`` for csv and none for tsv where absent.
 
-    A csv field may be quoted with ``"`` and then hold delimiters, newlines and doubled quotes. A tsv field
-    is what stands between two tabs, quotes included; for a quoted one use csv with a tab as delimiter.
+    A quoted field may hold delimiters, newlines and doubled quotes. Without a quote a field is what stands between
+    two delimiters, quotes included. A first line such as ``sep=;``, as Excel writes it, names the delimiter and is
+    no row.
     """
 
     kind: str | None = None
@@ -42,6 +45,7 @@ class Format:
     header: tuple[str, ...] | None = None
     delimiter: str | None = None
     pattern: str | None = None
+    quote: str | None = None
 
 
 def format_of(path: Path) -> str:
@@ -88,21 +92,40 @@ def _read_lines(path: Path, how: Format) -> Iterator[Row]:
         yield f"{path}, line {number}", match.groupdict()
 
 
-def _read_delimited(path: Path, kind: str, how: Format) -> Iterator[Row]:
-    separator = how.delimiter or ("," if kind == "csv" else "\t")
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if kind == "csv" else csv.QUOTE_NONE
+def declared_delimiter(line: str) -> str | None:
+    """The delimiter that a first line ``sep=;`` names."""
+    match = re.fullmatch(r'\ufeff?"?sep=([^\w\s"]|\t)"?[ \t]*\n?', line, re.IGNORECASE)
+    return match[1] if match else None
+
+
+def csv_reader(lines: Iterable[str], separator: str, quote: str, strict: bool = True) -> Any:
+    """A reader of the csv module; ``quote`` is a character or "none"."""
     csv.field_size_limit(2**31 - 1)  # the module's own limit is 128 kB a cell
+    if quote == "none":
+        return csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_NONE, strict=strict)
+    return csv.reader(lines, delimiter=separator, quotechar=quote, strict=strict)
+
+
+def _read_delimited(path: Path, kind: str, how: Format) -> Iterator[Row]:
     lines = read_lines(path, how.encoding)
-    reader = csv.reader(lines, delimiter=separator, quoting=quoting, strict=True)
+    first = next(lines, "")
+    declared = declared_delimiter(first)
+    separator = how.delimiter or declared or ("," if kind == "csv" else "\t")
+    quote = how.quote or ('"' if kind == "csv" else "none")
+    may_be_quoted = kind == "tsv" and how.kind is None and how.quote is None
+    reader = csv_reader(lines if declared else chain((first,) if first else (), lines), separator, quote)
     header = list(how.header) if how.header else None
     while True:
-        number = reader.line_num + 1
+        number = reader.line_num + 1 + bool(declared)
         try:
             fields = next(reader)
         except StopIteration:
             break
         except csv.Error as bad:
-            raise DataError(f"{path}, line {number}: the row that starts here is not valid csv: {bad}") from None
+            raise DataError(
+                f"{path}, line {number}: the row that starts here is not valid csv: {bad}"
+                + ("; write `quote: none` in the task YAML where quotes mean nothing" if '"' in str(bad) else "")
+            ) from None
         if not fields:
             continue
         if header is None:
@@ -113,9 +136,24 @@ def _read_delimited(path: Path, kind: str, how: Format) -> Iterator[Row]:
                 f"{path}, line {number}: expected {len(header)} fields ({', '.join(header)}), found {len(fields)}; "
                 + ('put a field that holds a delimiter in "quotes"' if kind == "csv" else "a tsv field holds no tab")
             )
+        if how.header is None and [field.strip() for field in fields] == header:
+            raise DataError(f"{path}, line {number}: the header stands here again; remove this line")
+        if may_be_quoted:
+            _refuse_quoted(f"{path}, line {number}", fields)
         yield f"{path}, line {number}", dict(zip(header, fields, strict=True))
     if header is None:
         raise DataError(f"{path}: the file is empty; expected a header line and rows")
+
+
+def _refuse_quoted(where: str, fields: list[str]) -> None:
+    """A tsv field with quotes around it and doubled quotes inside was written by a csv writer, and nobody said so."""
+    for field in fields:
+        inside = field[1:-1]
+        if field[:1] == field[-1:] == '"' and '""' in inside and '"' not in inside.replace('""', ""):
+            raise DataError(
+                f"{where}: {shorten(field)} stands in quotes, which are part of the text in a tsv file; write "
+                "`quote: '\"'` in the task YAML to take them off, or `quote: none` to keep them"
+            )
 
 
 def _header(path: Path, number: int, fields: list[str]) -> list[str]:
@@ -146,6 +184,8 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     except pyarrow.ArrowException as bad:
         reason = str(bad).split("\n")[0]
         raise DataError(f"{path}: expected a parquet file; {reason}") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: a text after row {number} is not UTF-8; write it anew") from None
     except PermissionError:
         raise MissingFileError(f"no permission to read {path}") from None
 
@@ -160,7 +200,7 @@ def cell(where: str, row: Mapping[str, Any], column: str) -> str:
         raise DataError(f"{where}: no column {column!r}; found {', '.join(map(str, row)) or 'none'}")
     value = row[column]
     if isinstance(value, str):
-        return value
+        return _checked(where, column, value)
     if value is None:
         raise DataError(f"{where}: column {column!r} is null; expected text or a number")
     if isinstance(value, bool):
@@ -170,6 +210,21 @@ def cell(where: str, row: Mapping[str, Any], column: str) -> str:
     if isinstance(value, list | tuple | dict | bytes):
         raise DataError(f"{where}: column {column!r} holds a {type(value).__name__}; expected text or a number")
     return str(value)
+
+
+def _checked(where: str, column: str, value: str) -> str:
+    """``value`` where a tokenizer and a file can take it."""
+    if "\0" in value:
+        raise DataError(f"{where}: column {column!r} holds a NUL character; remove it")
+    if not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as bad:
+            raise DataError(
+                f"{where}: column {column!r} holds half of a surrogate pair, \\u{ord(value[bad.start]):04x}, at "
+                f"character {bad.start}, which is no text; mend the row"
+            ) from None
+    return value
 
 
 def cells(where: str, row: Mapping[str, Any], column: str, count: int) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
 """The task YAML, checked: what a user's own task is made of.
 
 Beyond a fixed set of keys: ``header`` (column names of a csv or tsv file without a header line), ``delimiter``,
-``format: lines`` with ``pattern`` (one row a line, columns are the named groups), and ``split``, which parts the
-training file: ``split: {validation: 0.1, test: 0.1, seed: 0}``; and ``slots``, which says what a slot holds to the
-models that write prompts: ``slots: {text: a customer's message}``.
+``quote`` (what stands around a quoted field, or none), ``format: lines`` with ``pattern`` (one row a line, columns are
+the named groups), and ``split``, which parts the training file: ``split: {validation: 0.1, test: 0.1, seed: 0}``;
+``answer_is``, the one way in which the answers of a choice task name an option; and ``slots``, which says what a slot
+holds to the models that write prompts: ``slots: {text: a customer's message}``.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from paft.tasks.base import LETTERS, SPLITS, TaskType
+from paft.tasks.meaning import PLAIN, WAYS
 from paft.tasks.rows import FORMATS, Format
 from paft.tasks.yamlfile import Document
 
 KEYS: tuple[str, ...] = ("name", "type", "files", "format", "encoding", "header", "delimiter", "pattern", "columns")
 KEYS += ("choices", "labels", "match", "top_threshold", "user_prompt", "description", "slots", "split")
+KEYS += ("quote", "answer_is")
 _SLOT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -41,6 +44,7 @@ class Spec:
         answers: candidate answers in order: letters, or label words.
         stored: stored answer -> index into ``answers``, as ``labels`` gives it.
         choices: the slots that are the options, in letter order.
+        ways: how a stored answer may name an option, of ``meaning.WAYS``.
         document: where it was read from, for errors.
     """
 
@@ -55,6 +59,7 @@ class Spec:
     answers: tuple[str, ...]
     stored: Mapping[str, int]
     choices: tuple[str, ...]
+    ways: tuple[str, ...]
     match: Literal["exact", "normalized"]
     top_threshold: float
     user_prompt: str
@@ -71,7 +76,8 @@ def parse_spec(document: Document) -> Spec:
     """
     document.check_keys(document.value, KEYS)
     kind = cast(TaskType, _one_of(document, ("choice", "label", "free"), "type"))
-    for key, owners in {"choices": ("choice",), "labels": ("choice", "label"), "match": ("free",)}.items():
+    owned = {"choices": ("choice",), "answer_is": ("choice",), "labels": ("choice", "label"), "match": ("free",)}
+    for key, owners in owned.items():
         if key in document.value and kind not in owners:
             raise document.bad(f"`{key}` belongs to {' and '.join(owners)} tasks; this one is {kind}", key)
     columns = _mapping(document, "columns")
@@ -92,6 +98,7 @@ def parse_spec(document: Document) -> Spec:
         answers=answers,
         stored=stored,
         choices=choices,
+        ways=_ways(document),
         match=cast(Literal["exact", "normalized"], match),
         top_threshold=_number(document, 0.85, "top_threshold"),
         user_prompt=_text(document, "user_prompt", default=""),
@@ -183,10 +190,13 @@ def _format(document: Document) -> Format:
             raise document.bad("`pattern` has no named group such as (?P<text>.*), one a column", "pattern")
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise document.bad(f"`delimiter` is {delimiter!r}; expected one character", "delimiter")
-    for key in ("header", "delimiter"):
+    quote = _text(document, "quote") if "quote" in value else None
+    if quote not in (None, "none") and (len(str(quote)) != 1 or quote in ("\r", "\n", delimiter)):
+        raise document.bad(f"`quote` is {quote!r}; expected one character, or none", "quote")
+    for key in ("header", "delimiter", "quote"):
         if key in value and kind not in (None, "csv", "tsv"):
             raise document.bad(f"`{key}` belongs to csv and tsv files; the format is {kind}", key)
-    return Format(kind, _text(document, "encoding", default="utf-8"), header, delimiter, pattern)
+    return Format(kind, _text(document, "encoding", default="utf-8"), header, delimiter, pattern, quote)
 
 
 def _slots(document: Document) -> dict[str, str]:
@@ -225,6 +235,14 @@ def _choices(document: Document, slots: Mapping[str, str]) -> tuple[str, ...]:
     if not 2 <= len(choices) <= len(LETTERS):
         raise document.bad(f"expected 2 to {len(LETTERS)} choices, found {len(choices)}", "choices")
     return tuple(choices)
+
+
+def _ways(document: Document) -> tuple[str, ...]:
+    if "answer_is" not in document.value:
+        return PLAIN
+    if "labels" in document.value:
+        raise document.bad("`answer_is` and `labels` both say what a stored answer means; keep one", "answer_is")
+    return (_one_of(document, WAYS, "answer_is"),)
 
 
 def _answers(document: Document, kind: str, choices: int) -> tuple[tuple[str, ...], dict[str, int]]:
