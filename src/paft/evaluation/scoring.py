@@ -61,7 +61,8 @@ class Scorer(ABC):
         self.normalize = options.normalize
         self.forward = Forward(model, int(tokenizer.pad_token_id or 0))
         positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        self.encoder = Encoder(tokenizer, min(options.max_length, positions or options.max_length), options.chat)
+        room = min(options.max_length, positions or options.max_length)
+        self.encoder = Encoder(tokenizer, room, options.chat, options.date)
         on_cpu = self.forward.device.type == "cpu"
         self.batch_tokens = options.batch_tokens or (self.cpu_tokens if on_cpu else ACCELERATOR_TOKENS)
         self.run_tokens = min(self.batch_tokens, CPU_RUN_TOKENS) if on_cpu else self.batch_tokens

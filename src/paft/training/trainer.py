@@ -94,7 +94,9 @@ class PaftTrainer(ResumableTrainer):
         loaded, tokenizer = load_pair(model, processing_class, args, frozen, trust_remote_code)
         if peft_config is not None:
             loaded = attach(loaded, peft_config, args.seed, bool(args.activation_checkpointing))
-        self.encoder = Encoder(tokenizer, args.max_length, args.chat)
+        self.encoder = Encoder(tokenizer, args.max_length, args.chat, self.job.date)
+        if self.encoder.date is not None:
+            self.job.work["training"]["date"] = self.encoder.date
         self.accepted = accepted_inputs(loaded)
         self._draw_validation(args, eval_prompts)
         self.run_callback = RunCallback(self)
@@ -279,6 +281,7 @@ class PaftTrainer(ResumableTrainer):
             self.eval_items,
             self.data_collator,
             self.args.device,
+            len(self.encoder.end_ids),
         )
         model.train(was_training)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
