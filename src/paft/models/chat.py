@@ -30,6 +30,7 @@ STAND_INS = ("zqanswer1kx", "Jx 47 kqz")  # two answers that no template holds
 SHAPES = (("user",), ("system", "user"))  # conversations to learn from; a template need not know the second
 # what a template of a stranger may do beside raising an error of Jinja's
 FAILURES = (JinjaError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_QUOTED = re.compile(r"""['"]text['"]: ?['"]""")  # a list of parts that is written out rather than read
 _OPENING = re.compile(r"([<\[])([^<>\[\]/\s]+[>\]])")
 
 
@@ -163,6 +164,8 @@ class ChatTemplate:
         one, two = (self._place(turns, form, answer) for answer in STAND_INS)
         if one != two:
             raise _UnfitError("writes other things around one answer than around another")
+        if form.parts and _QUOTED.search(one.before):
+            raise _UnfitError("writes a list of parts as it is")
         header = one.before.rpartition(turns[-1]["content"])[2]
         for start, rest in _OPENING.findall(header):
             closing = f"{start}/{rest}"
