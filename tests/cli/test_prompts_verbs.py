@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,6 +138,23 @@ def test_render_as_json_agrees_with_the_encoder(paft: Callable, case, tiny_model
     supervised = [token["id"] for token in record["tokens"] if token["supervised"]]
     assert supervised == [*tiny_tokenizer(" positive", add_special_tokens=False)["input_ids"], ids[-1]]
     assert "".join(token["text"] for token in record["tokens"]) == "<s>the train fox 2 jumps -> positive</s>"
+
+
+def test_render_of_a_chat_on_a_day(paft: Callable, case, tiny_model_dir: Callable, tmp_path: Path) -> None:
+    shutil.copytree(tiny_model_dir(), tmp_path / "model")
+    chat = "{{ strftime_now('%d.%m.%Y') }}{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}"
+    (tmp_path / "model" / "chat_template.jinja").write_text(chat)
+    words = ("prompts", "render", "--task", case.task, "--prompts", case.train_prompts, "--model", tmp_path / "model")
+    record = json.loads(paft(*words, "--example", 3, "--date", "2024-02-29", "--format", "json").out)
+    text = "".join(token["text"] for token in record["tokens"])
+    assert text == "<s>29.02.2024[user]Text: the train fox 3 jumps\nAnswer:</s>[assistant]negative</s>"
+    assert "".join(token["text"] for token in record["tokens"] if token["supervised"]) == "negative</s>"
+    refused = paft(*words, "--date", "29.2.")
+    assert (refused.code, refused.err) == (2, "error: --date must be a day such as 2025-03-01, found '29.2.'\n")
+    (tmp_path / "model" / "chat_template.jinja").write_text("{% for m in messages[1:] %}{{ m.content }}{% endfor %}")
+    refused = paft(*words)
+    assert refused.code == 2
+    assert refused.err.startswith(f"error: the chat template of {tmp_path / 'model'} does not write the user message")
 
 
 def test_render_keeps_characters_of_many_bytes_whole(paft: Callable, case, tiny_model_dir: Callable) -> None:

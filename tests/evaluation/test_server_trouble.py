@@ -308,7 +308,14 @@ def test_other_servers_are_other_work(tiny, two, tmp_path):
 
 def test_wrong_calls(two, monkeypatch):
     model = ServerModel("m1", "http://127.0.0.1:9/v1")
-    for field in ({"dtype": "float32"}, {"device": "cpu"}, {"batch_tokens": 9}, {"adapter": "x"}, {"max_length": 99}):
+    for field in (
+        {"dtype": "float32"},
+        {"device": "cpu"},
+        {"batch_tokens": 9},
+        {"adapter": "x"},
+        {"max_length": 99},
+        {"date": "2024-01-01"},
+    ):
         with pytest.raises(InputError, match="is for a model in this process"):
             sweep(model, TASK, two, **field)
     with pytest.raises(InputError, match="--api completions and --chat on contradict"):

@@ -55,6 +55,24 @@ def test_loss_and_accuracy(family, tiny_model_dir, tmp_path, prompts, unseen):
     assert found["eval_accuracy"] == right / 20
 
 
+def test_an_answer_that_several_tokens_end(tiny_model_dir, tmp_path, prompts, unseen):
+    """The template writes a space and the end token behind an answer: neither counts between candidates."""
+    folder = tiny_model_dir("llama")
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }} </s>{% endfor %}"
+    args = settings(tmp_path / "run", chat="on")
+    trainer = PaftTrainer(model, args, make_task(), prompts, None, None, unseen, processing_class=tokenizer)
+    right = 0
+    for text in UNSEEN:
+        for example in make_task().examples("validation"):
+            asked = text.replace("{text}", example.slots["text"]).replace("{hint}", example.slots["hint"])
+            prompt = f"user: {asked} </s>assistant:"
+            scores = [plain_nll(model, tokenizer, prompt, word, False)[0] for word in WORDS]
+            right += scores.index(min(scores)) == example.gold
+    assert trainer.evaluate()["eval_accuracy"] == right / 20
+    assert tokenizer.decode(trainer.encoder.end_ids) == " </s>"
+
+
 def test_free_answers_have_a_loss_alone(tiny_model_dir, tmp_path, prompts, unseen):
     task = replace(make_task(), type="free", answers=())
     trainer = PaftTrainer(tiny_model_dir(), settings(tmp_path / "run"), task, prompts, None, None, unseen)

@@ -49,11 +49,16 @@ class Options:
     sweeps: dict[str, Any] | None = option("config file: further prompts to measure with, name: FILE", None)
     ablations: list[dict] | None = option("config file: a list of settings with the values to try", None)
     tasks: list[dict] | None = option("config file: a list of tasks, each with keys that differ from the rest", None)
+    date: str | None = option(
+        "the day that a chat template takes for today; by default as the folder was begun, else today",
+        None,
+        metavar="YYYY-MM-DD",
+    )
     dry_run: bool = option("say what would be done and how long it would take, and stop", False)
 
 
 # what an entry of tasks may say of its own
-OF_A_TASK = tuple(f.name for f in dataclasses.fields(Options) if f.name not in ("output", "tasks", "dry_run"))
+OF_A_TASK = tuple(f.name for f in dataclasses.fields(Options) if f.name not in ("output", "tasks", "date", "dry_run"))
 # keys with keys of their own, which an entry of tasks adds to those that all share
 GROUPS = ("train", "sweep", "select", "sweeps")
 
@@ -65,11 +70,11 @@ def run(options: Options) -> int:
 
     hush_weights()
     if options.dry_run:
-        for line in _plan_lines(plan(grids, options.output)):
+        for line in _plan_lines(plan(grids, options.output, options.date)):
             say(line)
         return 0
     about = {"command": shlex.join(["paft", "compare", *_words()]), "config": _config(options)}
-    found = compare(grids, options.output, progress=sys.stderr.isatty(), watch=_Watch(), about=about)
+    found = compare(grids, options.output, progress=sys.stderr.isatty(), watch=_Watch(), about=about, date=options.date)
     return _finish(found)
 
 
@@ -222,7 +227,9 @@ def _words() -> list[str]:
 
 def _config(options: Options) -> dict[str, Any]:
     given = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
-    return {name: value for name, value in given.items() if value is not None and name not in ("output", "dry_run")}
+    return {
+        name: value for name, value in given.items() if value is not None and name not in ("output", "date", "dry_run")
+    }
 
 
 class _Watch:

@@ -54,7 +54,7 @@ def run(options: Options) -> int:
     rendered = prompt.render(example.slots)
     source = resolve_model(options.model)
     tokenizer = load_tokenizer(source, options.trust_remote_code)
-    encoder = Encoder(tokenizer, options.max_length, source.chat(options.chat))
+    encoder = Encoder(tokenizer, options.max_length, source.chat(options.chat), options.date or source.date())
     encoding = encoder.encode(rendered, example.answer, end=True)
     tokens = pieces(tokenizer, encoding.input_ids, encoding.answer_start)
     if options.format == "json":

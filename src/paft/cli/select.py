@@ -122,6 +122,7 @@ def train_command(options: Options, selection: Path) -> str:
     for name in ("dtype", "device", "chat"):
         value = getattr(options, name)
         words += [f"--{name}", value] if value != "auto" else []
+    words += ["--date", options.date] if options.date is not None else []
     words += ["--trust-remote-code"] if options.trust_remote_code else []
     return shlex.join(words)
 

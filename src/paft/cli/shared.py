@@ -57,6 +57,12 @@ class ScoringOptions:
     chat: Literal["auto", "on", "off"] = option(
         "put prompts into the model's chat template; auto is as in training, else where there is one", "auto"
     )
+    date: str | None = option(
+        "the day that a chat template takes for today; by default as the folder was begun, else as in training, else "
+        "today",
+        None,
+        metavar="YYYY-MM-DD",
+    )
 
 
 @dataclass(kw_only=True)
@@ -65,6 +71,11 @@ class ChatOptions:
 
     chat: Literal["auto", "on", "off"] = option(
         "put prompts into the model's chat template; auto does so where it has one", "auto"
+    )
+    date: str | None = option(
+        "the day that a chat template takes for today; by default as in training, else today",
+        None,
+        metavar="YYYY-MM-DD",
     )
 
 

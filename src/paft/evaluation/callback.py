@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from paft.errors import InputError
+from paft.evaluation.dating import settled_date
 from paft.evaluation.processes import several
 from paft.evaluation.result import SweepResult
 from paft.evaluation.sweeping import sweep
@@ -65,13 +66,16 @@ class SweepCallback(TrainerCallback):
         self.prompts = prompts
         self.split = split
         self.every_steps = every_steps
-        self.options = {"limit": limit, "progress": False, **options}
+        self.options = {"limit": limit, "progress": False, "date": settled_date(None, None), **options}
+        self._dated = "date" in options
         self.results: list[tuple[int, SweepResult]] = []
         self._trainer: Trainer | None = None
 
     def attach(self, trainer: Trainer) -> SweepCallback:
         """Add this callback to ``trainer`` and log through it."""
         self._trainer = trainer
+        if not self._dated and (day := getattr(getattr(trainer, "encoder", None), "date", None)) is not None:
+            self.options["date"] = day
         trainer.add_callback(self)
         return self
 

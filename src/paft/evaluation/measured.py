@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from paft.errors import InputError, PaftError
 from paft.evaluation.cells import IDENTITY_FILE, Cell, CellStore, refuse_other_work
+from paft.evaluation.dating import dated
 from paft.evaluation.forward import evaluating
 from paft.evaluation.identity import model_digest
 from paft.evaluation.loaded import Loaded
@@ -65,8 +66,8 @@ def measure_here(loaded: Loaded, task: Task, options: Options, examples: Sequenc
     return Measured(
         scorer=scorer,
         scoring=options.scoring_of(task),
-        identity={"dtype": loaded.dtype, "weights": model_digest(loaded.model)},
-        record={"model": loaded.name, "adapter": loaded.adapter, "dtype": loaded.dtype},
+        identity={"dtype": loaded.dtype, "weights": model_digest(loaded.model), **dated(scorer.encoder)},
+        record={"model": loaded.name, "adapter": loaded.adapter, "dtype": loaded.dtype, **dated(scorer.encoder)},
         running=evaluating(loaded.model),
         facts=lambda: {"shortcuts": scorer.shortcuts.record()},
     )

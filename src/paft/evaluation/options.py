@@ -24,6 +24,7 @@ class Options:
         max_length: most tokens of prompt and answer; never more than the model has positions.
         max_new_tokens: most tokens to generate; None is the longest answer and 4 more.
         chat: ``auto``, ``on`` or ``off``: whether prompts are wrapped in the tokenizer's chat template.
+        date: what a chat template takes for today, such as ``2025-03-01``.
     """
 
     scoring: str = "auto"
@@ -32,6 +33,7 @@ class Options:
     max_length: int = 1024
     max_new_tokens: int | None = None
     chat: str = "auto"
+    date: str | None = None
 
     def scoring_of(self, task: Task) -> str:
         """The scoring to use for ``task``. Raises InputError where the options do not fit it or each other."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from paft.errors import InputError
 from paft.evaluation.cells import Cell
+from paft.evaluation.dating import settled_date
 from paft.evaluation.forward import evaluating
 from paft.evaluation.loaded import Model, load, refuse_unfillable
 from paft.evaluation.options import Options
@@ -60,6 +61,7 @@ def predict(
     dtype: str = "auto",
     device: str = "auto",
     chat: str = "auto",
+    date: str | None = None,
     progress: bool = True,
     max_new_tokens: int | None = None,
     trust_remote_code: bool = False,
@@ -82,7 +84,8 @@ def predict(
         raise InputError(f"prediction needs at least one prompt and one row, found {len(asked)} and {len(examples)}")
     source = None if isinstance(model, tuple) else resolve_model(model, adapter)
     chat = chat if source is None else source.chat(chat)
-    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat)
+    day = settled_date(date, source)
+    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat, day)
     options.scoring_of(task)
     refuse_unfillable(task, asked, examples[0])
     loaded = load(model, source, adapter, dtype, device, trust_remote_code)

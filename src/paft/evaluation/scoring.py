@@ -64,7 +64,7 @@ class Scorer(ABC):
         limits = Limits.of(model, tokenizer)
         self.forward = Forward(model, limits.pad_id(tokenizer))
         self.shortcuts = Shortcuts(self.forward, self.scoring == "generate")
-        self.encoder = Encoder(tokenizer, options.max_length, options.chat, limits)
+        self.encoder = Encoder(tokenizer, options.max_length, options.chat, options.date, limits)
         on_cpu = self.forward.device.type == "cpu"
         self.batch_tokens = options.batch_tokens or (self.cpu_tokens if on_cpu else ACCELERATOR_TOKENS)
         self.run_tokens = min(self.batch_tokens, CPU_RUN_TOKENS) if on_cpu else self.batch_tokens

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from paft.errors import InputError
 from paft.evaluation.cells import CellStore, refuse_other_work
+from paft.evaluation.dating import agreed_date
 from paft.evaluation.identity import examples_digest, prompts_digest
 from paft.evaluation.loaded import Model, load, refuse_trained, refuse_unfillable
 from paft.evaluation.measured import Measured, Scores, measure_here, measure_there, refuse_local_options, told
@@ -52,6 +53,7 @@ def sweep(
     dtype: str = "auto",
     device: str = "auto",
     chat: str = "auto",
+    date: str | None = None,
     allow_overlap: bool = False,
     on_long: Literal["error", "drop"] = "error",
     seed: int = 0,
@@ -88,6 +90,8 @@ def sweep(
         device: ``auto`` or a torch device; a loaded model stays where it is.
         chat: wrap prompts in the tokenizer's chat template: ``on``, ``off``, or ``auto``: as the run was trained,
             else where there is a template.
+        date: what a chat template takes for today, such as ``2025-03-01``; by default the day that ``output`` was
+            begun with, else the day of the training run, else today.
         allow_overlap: take prompts that the run was trained on, too.
         on_long: an example too long under any prompt is an ``error``, or is left out for all prompts (``drop``).
         seed: of the interval's bootstrap draws and of the cells of a quick sweep; answers involve no chance.
@@ -111,12 +115,13 @@ def sweep(
     """
     options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat)
     settled = options.scoring_of(task)
-    if not current().first:
-        output, progress = None, False
     if on_long not in ("error", "drop"):
         raise InputError(f"--on-long must be error or drop, found {on_long!r}")
     name = model.name if isinstance(model, VllmModel) else model
     source = None if isinstance(name, tuple | ServerModel) else resolve_model(name, adapter)
+    options = replace(options, date=agreed_date(date, source, output))
+    if not current().first:
+        output, progress = None, False
     if source is not None:
         options = replace(options, chat=source.chat(chat))
         if not allow_overlap:
@@ -135,6 +140,7 @@ def sweep(
             dtype=(dtype, "auto"),
             device=(device, "auto"),
             trust_remote_code=(trust_remote_code, False),
+            date=(date, None),
         )
         measured = measure_there(model, task, prompts, examples, options, on_long, output, identity)
         if say is not None:

@@ -13,6 +13,7 @@ from transformers import AutoConfig, GenerationConfig, PretrainedConfig, PreTrai
 
 from paft.errors import InputError, ModelError
 from paft.evaluation.cells import refuse_other_work
+from paft.evaluation.dating import dated
 from paft.evaluation.identity import folder_digest
 from paft.evaluation.measured import Measured
 from paft.evaluation.options import Options
@@ -54,11 +55,12 @@ def measure_vllm(
     if adapter is not None:
         refuse_other_architecture(config.model_type, str(adapter), source.base)
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-    encoder = Encoder(tokenizer, min(options.max_length, positions or options.max_length), options.chat)
+    longest = min(options.max_length, positions or options.max_length)
+    encoder = Encoder(tokenizer, longest, options.chat, options.date)
     weights = f"files {folder_digest(folder)}"
     if adapter is not None:
         weights += f" and {folder_digest(adapter, ADAPTER_CONFIG)}"
-    decides = {**model.identity, "weights": weights}
+    decides = {**model.identity, "weights": weights, **dated(encoder)}
     if output is not None:
         refuse_other_work(output, {**identity, **decides})
     engine = _engine(
@@ -86,6 +88,7 @@ def measure_vllm(
             "model": model.name,
             "adapter": source.adapter,
             "dtype": engine.dtype,
+            **dated(encoder),
             "backend": "vllm",
             "vllm": engine.version,
         },

@@ -14,6 +14,7 @@ import torch
 
 from paft.errors import InputError, PaftError
 from paft.experiments.costs import Costs
+from paft.experiments.dating import date_grids
 from paft.experiments.folder import POLL_SECONDS, Folder
 from paft.experiments.grid import Grid, GridCell
 from paft.experiments.methods import add_sweeps, run_cell, wanted
@@ -68,6 +69,7 @@ def compare(
     progress: bool = True,
     watch: Callable[[Event], None] = lambda event: None,
     about: Mapping[str, Any] | None = None,
+    date: str | None = None,
 ) -> Compared:
     """Run every cell of the grids that has no record yet, and keep a record of each.
 
@@ -80,6 +82,8 @@ def compare(
         progress: bars for training and sweeping where stderr is a terminal.
         watch: told what happens.
         about: what ``compare.json`` says beside the environment, such as the call.
+        date: what a chat template takes for today, such as ``2025-03-01``; by default the day that ``output`` was begun
+            with, else today.
 
     Raises:
         InputError, TemplateError, ModelError: a grid that cannot work, such as two for one task.
@@ -87,8 +91,9 @@ def compare(
     """
     grids = [grids] if isinstance(grids, Grid) else list(grids)
     folder = Folder(output)
+    grids, day = date_grids(grids, folder, date)
     jobs, done, costs = _prepared(grids, folder)
-    folder.claim({"environment": _environment(grids), **(about or {})})
+    folder.claim({"environment": _environment(grids), **({} if day is None else {"date": day}), **(about or {})})
     for grid in grids:
         folder.write_texts(grid)
     run = _Run(folder, jobs, costs, progress, watch)
@@ -96,9 +101,12 @@ def compare(
     return Compared(Path(output), list(run.records.values()), run.failures)
 
 
-def plan(grids: Sequence[Grid], output: str | os.PathLike[str]) -> list[tuple[str, bool, float | None]]:
+def plan(
+    grids: Sequence[Grid], output: str | os.PathLike[str], date: str | None = None
+) -> list[tuple[str, bool, float | None]]:
     """``(TASK CELL, whether it is done, seconds it will take)`` for every cell; nothing is written."""
-    jobs, done, costs = _prepared(grids, Folder(output))
+    folder = Folder(output)
+    jobs, done, costs = _prepared(date_grids(grids, folder, date)[0], folder)
     return [(_name(job), _name(job) in done, costs.seconds([job])) for job in jobs]
 
 

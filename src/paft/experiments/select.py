@@ -13,6 +13,7 @@ from typing import Any, Literal
 from paft.baselines.base import PromptScore, Selection, Selector
 from paft.errors import DataError, InputError
 from paft.evaluation.cells import CellStore, refuse_other_work
+from paft.evaluation.dating import dated, settled_date
 from paft.evaluation.forward import evaluating
 from paft.evaluation.identity import examples_digest, model_digest, prompts_digest
 from paft.evaluation.loaded import Model, load, refuse_unfillable
@@ -70,6 +71,7 @@ def select_prompt(
     dtype: str = "auto",
     device: str = "auto",
     chat: str = "auto",
+    date: str | None = None,
     on_long: Literal["error", "drop"] = "error",
     max_new_tokens: int | None = None,
     trust_remote_code: bool = False,
@@ -108,7 +110,8 @@ def select_prompt(
     asked = Asked(method, examples, seed, halving, embeddings, providers, selector)
     source = None if isinstance(model, tuple) else resolve_model(model)
     chat = chat if source is None else source.chat(chat)
-    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat)
+    day = settled_date(date, source, output, JOB, "selection")
+    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat, day)
     if on_long not in ("error", "drop"):
         raise InputError(f"--on-long must be error or drop, found {on_long!r}")
     pool = task.examples(split, MOST_EXAMPLES if limit is None else limit)
@@ -124,6 +127,7 @@ def select_prompt(
             say(f"{output} holds this selection already; nothing to do")
             return load_selection(Path(output) / SELECTION, prompts)
     scorer = make_scorer(loaded.model, loaded.tokenizer, task, options, pool)
+    identity |= dated(scorer.encoder)
     pool = _lasting(scorer, prompts, pool, on_long, say)  # before the folder is claimed: a wrong input leaves no trace
     started = time.monotonic()
     with making(asked, task, prompts, loaded, scorer.encoder.max_length, output) as chosen:

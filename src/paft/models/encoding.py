@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from jinja2.exceptions import TemplateError as JinjaError
 from transformers import PreTrainedTokenizerBase
 
 from paft.errors import EncodingError, InputError
+from paft.models.chat import ChatTemplate, Rendered
 from paft.models.limits import Limits
 from paft.models.tails import reads_locally, tail_starts
 
-Rendered = str | Sequence[Mapping[str, str]]
 Chat = Literal["auto", "on", "off"]
 MOST_TAILS = 1 << 16  # ends of prompts with first answers to remember
 
@@ -56,10 +55,15 @@ class Encoder:
         tokenizer: a fast tokenizer (its character offsets find the boundary).
         max_length: most tokens of prompt and answer together.
         chat: wrap prompts in the tokenizer's chat template; ``auto`` where it has one.
+        date: what a chat template takes for today, such as ``2025-03-01``; today where it is None.
         limits: of the model that the ids are for: its positions bound ``max_length``, and it has to know the ids.
 
+    Attributes:
+        end_ids: the tokens that end an answer; ``end_id`` is the last of them, and nearly always the only one.
+
     Raises:
-        InputError: ``chat`` is ``on`` and the tokenizer has no chat template.
+        InputError: ``chat`` is ``on`` and the tokenizer has no chat template, or one in whose conversations no answer
+            can be told apart.
         ModelError: the model does not know the tokens that begin or end every row.
     """
 
@@ -68,6 +72,7 @@ class Encoder:
         tokenizer: PreTrainedTokenizerBase,
         max_length: int = 1024,
         chat: str = "off",
+        date: str | None = None,
         limits: Limits | None = None,
     ) -> None:
         if not getattr(tokenizer, "is_fast", False):
@@ -88,28 +93,36 @@ class Encoder:
         self.chat = has_template if chat == "auto" else chat == "on"
         self._tails: dict[str, list[int]] = {}
         self._prefix_ids = self._find_prefix()
-        self.end_id = self._find_end()
-        self.limits.refuse([*self._prefix_ids, self.end_id], "every row")
+        self._template = ChatTemplate(tokenizer, date) if self.chat else None
+        self.end_ids = self._find_end()
+        self.end_id = self.end_ids[-1]
+        self.limits.refuse([*self._prefix_ids, *self.end_ids], "every row")
+
+    @property
+    def date(self) -> str | None:
+        """What the chat template takes for today; None where it does not depend on it."""
+        return None if self._template is None else self._template.date
 
     def prompt_text(self, rendered: Rendered) -> str:
-        """The final prompt string: chat template applied, trailing spaces and tabs stripped (not newlines).
+        """The final prompt string: trailing spaces and tabs stripped (not newlines).
 
-        Without a chat template, the messages of a chat prompt are joined by blank lines.
+        In a chat it is all that the chat template writes before an answer. Without a chat template, the messages of a
+        chat prompt are joined by blank lines.
         """
-        if self.chat:
-            text = self._apply_chat(rendered)
-        elif isinstance(rendered, str):
-            text = rendered
-        else:
-            text = "\n\n".join(m["content"].rstrip(" \t") for m in rendered)
+        if self._template is not None:
+            return self._template.prompt(rendered)
+        text = rendered if isinstance(rendered, str) else "\n\n".join(m["content"].rstrip(" \t") for m in rendered)
         return text.rstrip(" \t")
 
     def answer_text(self, prompt_text: str, answer: str) -> str:
         """The answer with the space that parts it from the prompt, or without one after a newline.
 
         ``" A"`` and ``"A"`` are different tokens in most vocabularies; after a colon a model has always seen
-        the first, after a line break the second.
+        the first, after a line break the second. In a chat it is as the chat template writes it.
         """
+        if self._template is not None:
+            self._template.refuse_marks(answer, f"the answer {answer[:60]!r}")
+            return self._template.gap + answer
         return answer if prompt_text.endswith("\n") or not prompt_text else f" {answer}"
 
     def encode(self, rendered: Rendered, answer: str, end: bool) -> Encoding:
@@ -138,9 +151,10 @@ class Encoder:
         texts = [p + self.answer_text(p, answer) for p, (_, answer) in zip(prompts, items, strict=True)]
         out: list[Encoding | None] = []
         for prompt, text, read in zip(prompts, texts, self._tokenize(texts).encodings, strict=True):
-            prefix = self._prefix(text)
+            tokens = read.ids
+            prefix = self._prefix(tokens)
             start = _boundary(read, len(prompt), text) + len(prefix)
-            ids = [*prefix, *read.ids, *([self.end_id] if end else [])]
+            ids = [*prefix, *tokens, *(self.end_ids if end else [])]
             if self._fits(len(ids), on_long):
                 out.append(Encoding(ids, start))
             else:
@@ -172,7 +186,8 @@ class Encoder:
         known = dict(zip(distinct, self._tokenize(distinct).encodings, strict=True)) if distinct else {}
         out: list[list[Parts] | None] = []
         for p, row, read, cut in zip(prompts, texts, reads, cuts, strict=True):
-            prefix, ids = self._prefix(row[0]), read.ids
+            ids = read.ids
+            prefix = self._prefix(ids)
             whole = Parts([*prefix, *ids[: cut.boundary]], ids[cut.boundary :])
             parts = [whole]
             for text in row[1:]:
@@ -213,7 +228,7 @@ class Encoder:
         if not texts:
             return []
         rows = self._tokenize(texts)["input_ids"]
-        return [[*self._prefix(text), *ids] for text, ids in zip(texts, rows, strict=True)]
+        return [[*self._prefix(ids), *ids] for ids in rows]
 
     @cached_property
     def _local(self) -> bool:
@@ -239,12 +254,14 @@ class Encoder:
                 self.limits.refuse(ids, f"a row ({text[:60]!r} …)")
         return read
 
-    def _prefix(self, text: str) -> list[int]:
-        """The tokens in front, unless a chat template has written BOS already."""
-        if not self.chat:  # asking a tokenizer for its BOS is slow
-            return self._prefix_ids
-        bos = self.tokenizer.bos_token
-        return [] if bos and text.startswith(bos) else self._prefix_ids
+    def _prefix(self, ids: list[int]) -> list[int]:
+        """The tokens in front that a chat template has not written already: each stands once."""
+        prefix = self._prefix_ids
+        if self.chat:
+            for start in range(len(prefix)):
+                if ids[: len(prefix) - start] == prefix[start:]:
+                    return prefix[:start]
+        return prefix
 
     def _find_prefix(self) -> list[int]:
         """What the tokenizer itself puts in front of a text: BOS for most, nothing for GPT-2."""
@@ -255,43 +272,13 @@ class Encoder:
                 return list(full[:start])
         return []
 
-    def _find_end(self) -> int:
-        """The token that ends an answer: the chat template's end of turn, else the tokenizer's end token."""
-        if self.chat:
-            turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "0b1"}]
-            text = str(self.tokenizer.apply_chat_template(turn, tokenize=False))
-            tail = text.rpartition("0b1")[2]
-            ids = self.tokenizer(tail, add_special_tokens=False)["input_ids"]
-            if ids and ids[0] in self.tokenizer.added_tokens_decoder:
-                return int(ids[0])
+    def _find_end(self) -> list[int]:
+        """The tokens that end an answer: the chat template's end of turn, else the tokenizer's end token."""
+        if self._template is not None and self._template.end_ids:
+            return self._template.end_ids
         if self.tokenizer.eos_token_id is None:
             raise InputError("the tokenizer has no end token; set eos_token in its tokenizer_config.json")
-        return int(self.tokenizer.eos_token_id)
-
-    def _apply_chat(self, rendered: Rendered) -> str:
-        messages = [{"role": "user", "content": rendered}] if isinstance(rendered, str) else rendered
-        turns = [{"role": m["role"], "content": m["content"].rstrip(" \t")} for m in messages]
-        self._refuse_special(turns)
-        options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
-        try:
-            return str(self.tokenizer.apply_chat_template(turns, **options))
-        except JinjaError as bad:
-            if turns[0]["role"] != "system" or len(turns) < 2:
-                raise EncodingError(f"the model's chat template refused the prompt: {bad}") from None
-            # some templates know no system role (Gemma): its text then opens the user's turn
-            head = {"role": turns[1]["role"], "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}
-            return str(self.tokenizer.apply_chat_template([head, *turns[2:]], **options))
-
-    def _refuse_special(self, turns: Sequence[Mapping[str, str]]) -> None:
-        """Text inside a chat turn must not forge the template's own marks."""
-        marks = [t.content for t in self.tokenizer.added_tokens_decoder.values() if t.special]
-        for turn in turns:
-            for mark in marks:
-                if mark in turn["content"]:
-                    raise EncodingError(
-                        f"the text of a {turn['role']} message holds {mark!r}, a special token of this model; "
-                        "remove it from the data or the template"
-                    )
+        return [int(self.tokenizer.eos_token_id)]
 
 
 def _boundary(read: Any, prompt_chars: int, text: str) -> int:

@@ -48,6 +48,12 @@ class ModelSource:
         training = self.run_settings().get("training")
         return str(training.get("chat", "auto")) if isinstance(training, dict) else "auto"
 
+    def date(self) -> str | None:
+        """The day that the run's chat template took for today; None where there is no run, or none is recorded."""
+        training = self.run_settings().get("training")
+        day = training.get("date") if isinstance(training, dict) else None
+        return None if day is None else str(day)
+
 
 def embedded_folder() -> Path:
     """Folder of the small model that ships with paft."""

@@ -13,6 +13,7 @@ from transformers import IntervalStrategy, TrainingArguments
 
 from paft.errors import InputError
 from paft.models import pick_dtype
+from paft.models.chat_date import read_day
 
 METHODS = ("paft", "static-mix", "user")
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")  # of torch.compile
@@ -62,6 +63,12 @@ class PaftConfig(TrainingArguments):
     chat: str = field(
         default="auto",
         metadata=_help("Wrap prompts in the model's chat template.", choices=["auto", "on", "off"]),
+    )
+    date: str | None = field(
+        default=None,
+        metadata=_help(
+            "The day that a chat template takes for today, such as 2025-03-01; today, or as the run was begun."
+        ),
     )
     dtype: str = field(default="auto", metadata=_help("auto, float32, bfloat16 or float16."))
     eval_examples: int = field(
@@ -117,6 +124,8 @@ class PaftConfig(TrainingArguments):
         for name, least in lowest.items():
             if getattr(self, name) < least:
                 raise InputError(f"--{name.replace('_', '-')} must be at least {least}, found {getattr(self, name)}")
+        if self.date is not None:
+            self.date = read_day(self.date).isoformat()
         if not self.num_train_epochs > 0:
             raise InputError(f"--num-train-epochs must be more than 0, found {self.num_train_epochs}")
         for name in ("method", "on_long", "packing", "chat"):

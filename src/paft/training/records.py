@@ -123,6 +123,22 @@ def check_folder(folder: Path, work: Mapping[str, Any]) -> bool:
     return True
 
 
+def kept_date(folder: Path, asked: str | None) -> str | None:
+    """The day that a run in ``folder`` was begun with, else the one asked for.
+
+    Raises:
+        OutputError: the two differ.
+    """
+    training = read_config(folder).get("training") if (folder / CONFIG).is_file() else None
+    kept = training.get("date") if isinstance(training, Mapping) else None
+    if None not in (kept, asked) and str(kept) != asked:
+        raise OutputError(
+            f"{folder} holds other work: training.date is {str(kept)!r} there and {asked!r} here\n"
+            "give another output folder, or the same --date as before"
+        )
+    return asked if kept is None else str(kept)
+
+
 def claim_folder(folder: Path, work: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Write config.yaml into a free folder.
 

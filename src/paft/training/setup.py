@@ -21,7 +21,7 @@ from paft.tasks.base import Example, Task
 from paft.tasks.sampling import sample
 from paft.tasks.spool import ids_of
 from paft.training.config import PaftConfig
-from paft.training.records import check_folder, describe_work
+from paft.training.records import check_folder, describe_work, kept_date
 from paft.training.sharding import sharding
 
 ModelLike = str | os.PathLike[str] | PreTrainedModel
@@ -34,6 +34,7 @@ class Job:
     Attributes:
         examples: those trained on; ``available`` is how many the task has.
         work: everything that decides the outcome, as config.yaml holds it.
+        date: what a chat template is to take for today; None is today.
     """
 
     examples: Sequence[Example]
@@ -41,6 +42,7 @@ class Job:
     prompts: list[Prompt]
     schedule: Schedule
     work: dict[str, Any]
+    date: str | None = None
 
     @cached_property
     def example_ids(self) -> Sequence[str]:
@@ -95,8 +97,9 @@ def settle_job(
         peft_config=peft_config,
         schedule=type(schedule).__name__,
     )
-    check_folder(Path(str(args.output_dir)), work)
-    return Job(examples, len(rows), list(prompts), schedule, work)
+    folder = Path(str(args.output_dir))
+    check_folder(folder, work)
+    return Job(examples, len(rows), list(prompts), schedule, work, kept_date(folder, args.date))
 
 
 def make_schedule(args: PaftConfig, ids: Sequence[str]) -> Schedule:

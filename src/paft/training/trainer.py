@@ -96,7 +96,9 @@ class PaftTrainer(ResumableTrainer):
         if peft_config is not None:
             loaded = attach(loaded, peft_config, args.seed, bool(args.activation_checkpointing))
         limits = Limits.of(loaded, tokenizer)
-        self.encoder = Encoder(tokenizer, args.max_length, args.chat, limits)
+        self.encoder = Encoder(tokenizer, args.max_length, args.chat, self.job.date, limits)
+        if self.encoder.date is not None:
+            self.job.work["training"]["date"] = self.encoder.date
         self.accepted = accepted_inputs(loaded)
         self._draw_validation(args, eval_prompts)
         self.run_callback = RunCallback(self)
@@ -285,6 +287,7 @@ class PaftTrainer(ResumableTrainer):
             self.eval_items,
             self.data_collator,
             self.args.device,
+            len(self.encoder.end_ids),
         )
         model.train(was_training)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}

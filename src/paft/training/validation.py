@@ -67,13 +67,20 @@ def encode_cells(cells: Sequence[Cell], answers: Sequence[str], encoder: Encoder
 
 @torch.no_grad()
 def evaluate_cells(
-    losses: Losses, cells: Sequence[Cell], task: Task, items: Sequence[Item], collator: Collator, device: torch.device
+    losses: Losses,
+    cells: Sequence[Cell],
+    task: Task,
+    items: Sequence[Item],
+    collator: Collator,
+    device: torch.device,
+    ends: int = 1,
 ) -> dict[str, float]:
     """``loss``: nats per token of the right answers and their end tokens; ``accuracy``: share of cells whose
     right answer is the likeliest (end token left out), where the task has candidate answers.
 
     Args:
         losses: gives the loss of each answer token of a micro-batch (batch x longest answer).
+        ends: how many tokens end an answer.
     """
     width = max(1, len(task.answers))
     total = np.zeros(len(items))
@@ -84,7 +91,7 @@ def evaluate_cells(
         micro = {k: v.to(device) for k, v in padded(group, collator.pad_id, collator.padding).items()}
         loss_ba = losses(micro).double().cpu().numpy()
         rows = [item.position for item in group]
-        total[rows], without_end[rows] = loss_ba.sum(1), loss_ba[:, :-1].sum(1)
+        total[rows], without_end[rows] = loss_ba.sum(1), loss_ba[:, :-ends].sum(1)
         tokens[rows] = (micro["labels"] != IGNORED).sum(1).cpu().numpy()
     kept = np.array([i.encoding is not None for i in items]).reshape(-1, width)[:, 0]
     if not kept.any():
