@@ -211,20 +211,20 @@ def leaking() -> Any:
     model = of_config(MistralConfig(**SPECIAL, **SIZE, **GROUPED, sliding_window=None))
 
     def mix(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
-        return output + output.roll(1, 1)
+        return output + torch.nn.functional.pad(output[:, :-1], (0, 0, 1, 0))
 
     model.model.layers[0].register_forward_hook(mix)
     return model
 
 
 CASES = {
-    "a sliding window": (sliding, {}, "the model attends to 16 tokens, fewer than --max-length 1024"),
+    "a sliding window": (sliding, {}, r"the model attends to 16 tokens, and the longest row has \d\d"),
     "a soft cap": (softcapped, {}, "its attention has softcap"),
     "alibi": (alibi, {}, "BloomForCausalLM takes no position_ids"),
     "rows that leak": (
         leaking,
         {},
-        r"packed and padded rows differ by \S+ in loss and \S+ in gradient, more than 1.0e-04",
+        r"packed rows and rows one by one differ by \S+ in loss and \S+ in gradient, more than 1.0e-04",
     ),
     "NEFTune": (None, {"neftune_noise_alpha": 5.0}, "NEFTune's noise depends on the length"),
     "switched off": (None, {"packing": "off"}, "--packing off"),
@@ -256,6 +256,14 @@ def test_rows_are_padded_where_packing_would_not_be_the_same(
         with pytest.raises(InputError, match=f"--packing on: .*{said}"):
             trainer.train()
         assert not (tmp_path / "on" / "config.yaml").exists()
+
+
+def test_a_window_longer_than_every_row_is_none(tiny_tokenizer, tmp_path, prompts):
+    """Though it is shorter than --max-length."""
+    model = of_config(MistralConfig(**SPECIAL, **SIZE, **GROUPED, sliding_window=200))
+    args = settings(tmp_path / "run", max_steps=1, max_length=1024)
+    PaftTrainer(model, args, make_task(), prompts, None, processing_class=tiny_tokenizer).train()
+    assert recorded(tmp_path / "run")["used"] is True
 
 
 def test_a_run_goes_on_as_it_began(tiny_model_dir, tmp_path, prompts, caplog):

@@ -29,8 +29,11 @@ logger = logging.getLogger(__name__)
 PROBES = 4
 COMPARED = 3  # candidates of a probe that are run plainly: the first, the longest, the last
 STEPS = 3  # tokens that a generated answer is followed for
-TOLERANCE = 1e-4  # of the largest logit, in float32 and float64
-HALF_TOLERANCE, HALF_LIMIT = 0.03, 0.1  # in half precision; the limit where padding alone already changes more
+TOLERANCE = (
+    1e-4,
+    1e-3,
+)  # of the largest logit, in float32 and float64; the limit where padding alone already changes more
+HALF_TOLERANCE = 0.03, 0.1  # in half precision
 FAILURES = (PaftError, RuntimeError, TypeError, ValueError, LookupError, AttributeError, NotImplementedError)
 PLAINER = {
     "cached": "prompts that begin alike are not run together",
@@ -87,20 +90,22 @@ class Shortcuts:
         longest = max((_places(query) for query in queries), default=-1)
         if longest <= self._longest:
             return
+        least, most = TOLERANCE if self.forward.model.dtype.itemsize >= 4 else HALF_TOLERANCE
         if self._longest < 0:
             chosen = _chosen(queries)
-            share = TOLERANCE if self._exact else HALF_TOLERANCE
-            refuse_not_causal(self.forward.plain, [query.context for query in chosen], share)
+            refuse_not_causal(self.forward.plain, [query.context for query in chosen], most)
         else:
             chosen = [max(queries, key=_places)]
         self._longest = longest
         probes = [self._plain(query) for query in chosen]
-        tolerance = TOLERANCE if self._exact else max(HALF_TOLERANCE, min(3 * self._noise(probes), HALF_LIMIT))
+        tolerance = least
         reasons: dict[Way, str] = {}
         apart = 0.0
         for way, last in self._ladder():
             self.forward.way, self.forward.last = way, last
             apart, failure = self._tried(probes)
+            if apart > least == tolerance:
+                tolerance = max(least, min(3 * self._noise(probes), most))
             if apart <= tolerance or (way == "single" and last is None):  # the plainest needs no proof
                 break
             reasons[way] = failure
@@ -149,16 +154,12 @@ class Shortcuts:
             return math.inf, f"the model cannot run that way ({(str(bad).splitlines() or [repr(bad)])[0][:200]})"
         return apart, f"a few rows differ by {apart:.1e} of the largest logit from the same rows one by one"
 
-    @property
-    def _exact(self) -> bool:
-        return self.forward.model.dtype.itemsize >= 4
-
     def _noise(self, probes: Sequence[_Probe]) -> float:
-        """What padding alone changes in half precision: a mixture of experts may send a token elsewhere."""
+        """What padding alone changes: a mixture of experts may send a token elsewhere."""
         way, last = self.forward.way, self.forward.last
         self.forward.way, self.forward.last = "padded", None
         try:
-            return self._apart(probes)
+            return self._tried(probes)[0]
         finally:
             self.forward.way, self.forward.last = way, last
 

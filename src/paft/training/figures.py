@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from paft.training.trainer import PaftTrainer
 
 SAMPLED, CHECKED = 32, 4
-TOLERANCE = 1e-4
-HALF_TOLERANCE, HALF_LIMIT = 0.02, 0.1
+TOLERANCE = 1e-4, 1e-3  # in float32: of loss and gradient; the limit where padding alone already changes more
+HALF_TOLERANCE = 0.02, 0.1  # in lower precision
 
 
 class Figures(NamedTuple):
@@ -63,13 +63,17 @@ class FewRows:
         """Of the rows one by one."""
         return self.figures([pad_right([item], self.pad_id) for item in self.items], None)
 
+    def tolerance(self, found: float) -> float:
+        """What a difference of this size is held to.
+
+        Where it is not small, three times what padding at the end changes, which no token sees; within limits.
+        """
+        least, most = TOLERANCE if self._full_precision() else HALF_TOLERANCE
+        return least if found <= least else max(least, min(3 * self._noise, most))
+
     @cached_property
-    def tolerance(self) -> float:
-        """1e-4 in float32; in lower precision three times what padding alone changes, within 0.02 and 0.1."""
-        if self._full_precision():
-            return TOLERANCE
-        noise = self.apart(self.figures([pad_right(self.items, self.pad_id)], None))
-        return max(HALF_TOLERANCE, min(3 * max(noise), HALF_LIMIT))
+    def _noise(self) -> float:
+        return max(self.apart(self.figures([pad_right(self.items, self.pad_id)], None)))
 
     def apart(self, other: Figures) -> Apart:
         """How far figures are from the plain ones."""
@@ -104,7 +108,7 @@ class FewRows:
     def refuse_not_causal(self) -> None:
         """Refuse a model that sees later tokens. Raises ModelError."""
         rows = [item.encoding.input_ids for item in self.items if item.encoding]
-        share = TOLERANCE if self._full_precision() else HALF_LIMIT
+        share = (TOLERANCE if self._full_precision() else HALF_TOLERANCE)[1]
         model, was_training = self.trainer.model, self.trainer.model.training
         options = {"use_cache": False} if "use_cache" in self.trainer.accepted else {}
 

@@ -235,13 +235,14 @@ def _compare(rows: FewRows, way: Packing) -> Packing:
     except (PaftError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError) as bad:
         return Packing(padding=way.padding, reason=f"the model cannot run on {run_on}: {_first_line(bad)}")
     found = rows.apart(other)
-    check = {"loss": found.loss, "gradient": found.gradient, "tolerance": rows.tolerance}
+    tolerance = rows.tolerance(max(found))
+    check = {"loss": found.loss, "gradient": found.gradient, "tolerance": tolerance}
     if not all(map(math.isfinite, check.values())):
         return Packing(padding=way.padding, reason="the losses or gradients of the first rows are not numbers")
-    if max(found) <= rows.tolerance:
+    if max(found) <= tolerance:
         return replace(way, check=check)
     reason = f"{pair} differ by {found.loss:.1e} in loss and {found.gradient:.1e} in gradient"
-    return Packing(padding=way.padding, reason=f"{reason}, more than {rows.tolerance:.1e}", check=check)
+    return Packing(padding=way.padding, reason=f"{reason}, more than {tolerance:.1e}", check=check)
 
 
 def _first_line(bad: Exception) -> str:
