@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from paft.errors import InputError, PaftError
 from paft.evaluation.cells import IDENTITY_FILE, Cell, CellStore, refuse_other_work
 from paft.evaluation.forward import evaluating
-from paft.evaluation.identity import model_digest
+from paft.evaluation.identity import tokens_identity
 from paft.evaluation.loaded import Loaded
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair, TooLong
@@ -22,6 +22,7 @@ from paft.evaluation.server_asking import Asker
 from paft.evaluation.server_probe import Way, find_way
 from paft.evaluation.server_scoring import ServerScorer
 from paft.files import read_json
+from paft.models.identity import model_digest
 from paft.prompts import PromptSet
 from paft.tasks.base import Example, Task
 
@@ -61,10 +62,15 @@ class Measured:
 
 def measure_here(loaded: Loaded, task: Task, options: Options, examples: Sequence[Example]) -> Measured:
     """A model in this process."""
+    scorer = make_scorer(loaded.model, loaded.tokenizer, task, options, examples)
     return Measured(
-        scorer=make_scorer(loaded.model, loaded.tokenizer, task, options, examples),
+        scorer=scorer,
         scoring=options.scoring_of(task),
-        identity={"dtype": loaded.dtype, "weights": model_digest(loaded.model)},
+        identity={
+            "dtype": loaded.dtype,
+            "weights": model_digest(loaded.model),
+            **tokens_identity(scorer.encoder, scorer.end_ids),
+        },
         record={"model": loaded.name, "adapter": loaded.adapter, "dtype": loaded.dtype},
         running=evaluating(loaded.model),
     )

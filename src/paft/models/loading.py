@@ -180,9 +180,10 @@ def _refuse_unfilled(model: Any, adapter: str, base: str) -> None:
     from peft.utils.save_and_load import load_peft_weights
 
     wanted = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    embeddings = set(get_peft_model_state_dict(model, save_embedding_layers=True))  # PEFT may have saved them too
     stored = set(load_peft_weights(adapter, device="cpu"))
     missing = sorted(wanted - stored)
-    extra = sorted(stored - wanted - {k for k in stored if "embed_tokens" in k or "lm_head" in k})
+    extra = sorted(stored - wanted - embeddings)
     if missing or extra:
         name = (missing or extra)[0]
         raise ModelError(

@@ -30,6 +30,8 @@ CONFIG, ENVIRONMENT, PROMPTS, METRICS, RESULT = (
     "result.json",
 )
 FORMAT_VERSION = 1
+BASE = "base"  # a key of config.yaml: digests of tokenizer, chat template and weights
+MERGED = "merged"  # a key of the config.yaml in the folder of a merged model
 # settings that decide what comes out; the others may change when a run is continued
 DECIDING = (
     "num_train_epochs max_steps learning_rate lr_scheduler_type lr_scheduler_kwargs warmup_steps optim optim_args "
@@ -113,7 +115,10 @@ def check_folder(folder: Path, work: Mapping[str, Any]) -> bool:
             raise OutputError(f"{folder} is not empty and holds no training run{found}\ngive another output folder")
         return False
     here, stored = _flat(_plain(work)), _flat(read_config(folder))
-    changed = [name for name, value in here.items() if stored.get(name) != value]
+    if MERGED in stored:
+        raise OutputError(f"{folder} holds a merged model, not a run\ngive another output folder")
+    unsaid = {name for name in here if name.startswith(f"{BASE}.") and name not in stored}  # older folders
+    changed = [name for name, value in here.items() if stored.get(name) != value and name not in unsaid]
     if changed:
         name = changed[0]
         raise OutputError(

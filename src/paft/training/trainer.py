@@ -41,7 +41,8 @@ from paft.training.plan import EpochPlan, make_plan, plan_path, read_plan, settl
 from paft.training.preflight import check_lengths
 from paft.training.records import claim_folder, rewind_metrics, write_records
 from paft.training.resumable import ResumableTrainer
-from paft.training.setup import ModelLike, load_pair, settle_job
+from paft.training.saving import try_saving
+from paft.training.setup import ModelLike, base_digests, load_pair, settle_base, settle_job
 from paft.training.sharding import ask_for_whole_models, look_for_unused, warn_if_whole
 from paft.training.validation import Cell, draw_cells, encode_cells, evaluate_cells
 
@@ -92,6 +93,8 @@ class PaftTrainer(ResumableTrainer):
             logger.warning("training on a sample of %d of %d examples", len(self.job.examples), self.job.available)
         frozen = peft_config is not None
         loaded, tokenizer = load_pair(model, processing_class, args, frozen, trust_remote_code)
+        digests = base_digests(model, args, tokenizer, loaded if frozen or loaded is not model else None)
+        self.job = settle_base(self.job, args, digests)
         if peft_config is not None:
             loaded = attach(loaded, peft_config, args.seed, bool(args.activation_checkpointing))
         self.encoder = Encoder(tokenizer, args.max_length, args.chat)
@@ -223,6 +226,8 @@ class PaftTrainer(ResumableTrainer):
         check_same(self.job.work, self._resumed.step if self._resumed else 0)
         with agreed():
             _ = self.longest
+            if self.args.should_save:
+                try_saving(self)
         self.packing = choose_packing(self)
         self.data_collator.packed = self.packing.attention is not None
         with agreed():
