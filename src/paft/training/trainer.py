@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ from paft.training.sharding import ask_for_whole_models, look_for_unused, warn_i
 from paft.training.validation import Cell, draw_cells, encode_cells, evaluate_cells
 
 logger = logging.getLogger(__name__)
+_LOSS, _METRICS = "the loss is that of the answer tokens", "validation reports eval_loss and eval_accuracy"
+UNHEEDED = {"compute_loss_func": _LOSS, "compute_metrics": _METRICS, "preprocess_logits_for_metrics": _METRICS}
 
 
 class PaftTrainer(ResumableTrainer):
@@ -86,6 +88,7 @@ class PaftTrainer(ResumableTrainer):
         trust_remote_code: bool = False,
         **options: Any,
     ) -> None:
+        _refuse_options(options)
         self.job = settle_job(model, args, task, prompts, peft_config, schedule, eval_prompts)
         self.task, self.schedule = task, self.job.schedule
         sampled = args.max_examples == MOST_EXAMPLES and len(self.job.examples) < self.job.available
@@ -153,7 +156,7 @@ class PaftTrainer(ResumableTrainer):
 
     def make_plan(self, epoch: int) -> EpochPlan:
         """The plan of ``epoch`` as the schedule gives it now."""
-        return make_plan(self.job.example_ids, self.schedule, epoch, self.args.seed)
+        return make_plan(self.job.example_ids, self.schedule, epoch, self.args.order_seed)
 
     def begin_epoch(self, epoch: int) -> None:
         """Write the epoch's plan, or check the one that stands there, and let the batches follow it."""
@@ -221,6 +224,8 @@ class PaftTrainer(ResumableTrainer):
         else:
             checkpoint = None if resume is False else checkpoints.newest_complete(run)
         self._resumed = checkpoints.read_progress(checkpoint) if checkpoint else None
+        if checkpoint and self._resumed and not self._resumed.stopped:
+            checkpoints.require_optimizer(checkpoint)
         if self.adaptive and self._resumed:
             raise InputError("a schedule that learns from losses cannot be resumed; start anew in another folder")
         check_same(self.job.work, self._resumed.step if self._resumed else 0)
@@ -290,6 +295,13 @@ class PaftTrainer(ResumableTrainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+def _refuse_options(options: Mapping[str, Any]) -> None:
+    """Refuse arguments of ``Trainer`` that this one would not heed."""
+    for name in UNHEEDED:
+        if options.get(name) is not None:
+            raise InputError(f"{name} would have no effect: {type(options[name]).__name__} given; {UNHEEDED[name]}")
 
 
 def _stock_callbacks(args: PaftConfig) -> Iterator[TrainerCallback]:
