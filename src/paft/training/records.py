@@ -37,8 +37,8 @@ DECIDING = (
     "num_train_epochs max_steps learning_rate lr_scheduler_type lr_scheduler_kwargs warmup_steps optim optim_args "
     "weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm label_smoothing_factor neftune_noise_alpha "
     "examples_per_prompt max_length on_long chat bf16 fp16 seed data_seed optim_target_modules "
-    "dataloader_drop_last eval_strategy eval_steps eval_delay eval_examples early_stopping_patience load_best_model_at_end "
-    "metric_for_best_model greater_is_better"
+    "dataloader_drop_last eval_strategy eval_steps eval_delay eval_examples early_stopping_patience "
+    "load_best_model_at_end metric_for_best_model greater_is_better"
 ).split()
 PACKAGES = ("paft", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "pyarrow")
 
