@@ -23,7 +23,7 @@ from paft.evaluation.vllm_model import VllmModel
 from paft.evaluation.vllm_scoring import VllmCandidates, VllmGenerate
 from paft.models import Encoder, ModelSource, load_tokenizer
 from paft.models.identity import folder_digest
-from paft.models.loading import DTYPES, refuse_other_architecture
+from paft.models.loading import DTYPES, refuse_changed_base, refuse_other_architecture
 from paft.models.source import ADAPTER_CONFIG
 from paft.tasks.base import Example, Task
 
@@ -54,6 +54,7 @@ def measure_vllm(
     config = _config(folder, trust_remote_code)
     if adapter is not None:
         refuse_other_architecture(config.model_type, str(adapter), source.base)
+        refuse_changed_base(source)
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     encoder = Encoder(tokenizer, min(options.max_length, positions or options.max_length), options.chat)
     weights = f"files {folder_digest(folder)}"

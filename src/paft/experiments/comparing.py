@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from paft.errors import InputError, PaftError
+from paft.experiments.bases import settle_bases
 from paft.experiments.costs import Costs
 from paft.experiments.folder import POLL_SECONDS, Folder
 from paft.experiments.grid import Grid, GridCell
@@ -88,7 +89,10 @@ def compare(
     grids = [grids] if isinstance(grids, Grid) else list(grids)
     folder = Folder(output)
     jobs, done, costs = _prepared(grids, folder)
-    folder.claim({"environment": _environment(grids), **(about or {})})
+    bases = folder.bases()
+    if len(done) < len(jobs) or any(Path(grid.model).is_dir() for grid in grids):  # else nothing is run with them
+        bases = settle_bases(grids, bases, folder.root)
+    folder.claim({"environment": _environment(grids), "bases": bases, **(about or {})})
     for grid in grids:
         folder.write_texts(grid)
     run = _Run(folder, jobs, costs, progress, watch)

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from paft.errors import InputError, ModelError
 from paft.files import read_json
+from paft.models.identity import folder_digest
 from paft.models.source import ADAPTER_CONFIG, ModelSource, resolve_model
 
 TOKENIZER_FILES = (
@@ -147,6 +148,7 @@ def _with_adapter(model: PreTrainedModel, source: ModelSource) -> Any:
     if Path(adapter).is_dir() and not (Path(adapter) / "adapter_model.safetensors").is_file():
         raise ModelError(f"{adapter} holds no adapter_model.safetensors; only safetensors are loaded")
     refuse_other_architecture(model.config.model_type, adapter, source.base)
+    refuse_changed_base(source)
     try:
         loaded = PeftModel.from_pretrained(model, adapter, use_safetensors=True)
     except (RuntimeError, ValueError, OSError, KeyError) as bad:
@@ -171,6 +173,24 @@ def refuse_other_architecture(model_type: str, adapter: str, base: str) -> None:
         raise ModelError(
             f"the adapter {adapter} does not fit the base model {base}: it was trained on a {trained_on} model "
             f"({recorded}), this one is {model_type}"
+        )
+
+
+def refuse_changed_base(source: ModelSource) -> None:
+    """Refuse a run's adapter upon its own base where the weights there are no longer those it was trained on.
+
+    Raises:
+        ModelError: says where the base is.
+    """
+    settings = source.run_settings()
+    base = settings.get("base")
+    trained_on = base.get("files") if isinstance(base, dict) else None
+    if trained_on is None or settings.get("model") != source.base or not Path(source.base).is_dir():
+        return
+    if folder_digest(Path(source.base)) != trained_on:
+        raise ModelError(
+            f"{source.run} was trained on other weights than {source.base} holds now\n"
+            f"bring them back, or give the base to use as --model with --adapter {source.adapter}"
         )
 
 
