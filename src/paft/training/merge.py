@@ -70,7 +70,7 @@ def merge(
             (partial / CONFIG).write_text(yaml.safe_dump(kept, sort_keys=False, allow_unicode=True), encoding="utf-8")
         kind, merged = merged.dtype, None  # two models at once may not fit
         again = load_model(str(partial), dtype=dtype, device=device, trust_remote_code=trust_remote_code)
-        _refuse_other(wanted_btv, _logits(again, ids_bt), kind, source.adapter)
+        refuse_other(wanted_btv, _logits(again, ids_bt), kind, source.adapter)
         partial.chmod(0o755)
         if target.is_dir():
             target.rmdir()
@@ -131,7 +131,7 @@ def _plain(module: Any) -> Any:
     return module
 
 
-def _refuse_other(wanted_btv: torch.Tensor, found_btv: torch.Tensor, dtype: torch.dtype, adapter: str) -> None:
+def refuse_other(wanted_btv: torch.Tensor, found_btv: torch.Tensor, dtype: torch.dtype, adapter: str) -> None:
     """Refuse a merged model that gives other logits than base and adapter did."""
     apart = float((wanted_btv - found_btv).square().mean().sqrt() / wanted_btv.std())
     most = TOLERANCES.get(dtype, TOLERANCES[torch.bfloat16])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ import torch
 from transformers import GenerationConfig
 from transformers.modeling_utils import remove_tied_weights_from_state_dict
 
-from paft.errors import ModelError, OutputError
+from paft.errors import ModelError, OutputError, PaftError
 
 if TYPE_CHECKING:
     from paft.training.trainer import PaftTrainer
@@ -28,16 +30,32 @@ def try_saving(trainer: PaftTrainer) -> None:
     to their defaults, and that is said.
 
     Raises:
-        OutputError: nothing can be written where the run folder is to be.
+        OutputError: nothing can be written into the run folder.
         ModelError: the model or the tokenizer cannot be saved.
     """
-    run = trainer.run_folder.absolute()
-    place = next(folder for folder in (run, *run.parents) if folder.exists())
+    with _beside(trainer.run_folder) as folder:
+        _save(trainer, folder)
+
+
+def require_writable(run: Path) -> None:
+    """See that a run folder can be made, or written into.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    with _beside(run):
+        pass
+
+
+@contextmanager
+def _beside(run: Path) -> Iterator[Path]:
+    """A folder in ``run``, or where ``run`` is to be, which is removed again."""
+    place = next(folder for folder in (run.absolute(), *run.absolute().parents) if folder.exists())
     try:
         with tempfile.TemporaryDirectory(dir=place, prefix=".paft-saving-") as folder:
-            _save(trainer, Path(folder))
+            yield Path(folder)
     except OSError as bad:
-        if isinstance(bad, ModelError):
+        if isinstance(bad, PaftError):
             raise
         raise OutputError(
             f"cannot write into {run}: {bad.strerror or bad}\ngive another output folder, or make room in this one"

@@ -41,7 +41,7 @@ from paft.training.plan import EpochPlan, make_plan, plan_path, read_plan, settl
 from paft.training.preflight import check_lengths
 from paft.training.records import claim_folder, rewind_metrics, write_records
 from paft.training.resumable import ResumableTrainer
-from paft.training.saving import try_saving
+from paft.training.saving import require_writable, try_saving
 from paft.training.setup import ModelLike, base_digests, load_pair, settle_base, settle_job
 from paft.training.sharding import ask_for_whole_models, look_for_unused, warn_if_whole
 from paft.training.validation import Cell, draw_cells, encode_cells, evaluate_cells
@@ -90,6 +90,7 @@ class PaftTrainer(ResumableTrainer):
     ) -> None:
         _refuse_options(options)
         self.job = settle_job(model, args, task, prompts, peft_config, schedule, eval_prompts)
+        require_writable(Path(str(args.output_dir)))
         self.task, self.schedule = task, self.job.schedule
         sampled = args.max_examples == MOST_EXAMPLES and len(self.job.examples) < self.job.available
         if sampled and args.process_index == 0:
