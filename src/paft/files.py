@@ -5,13 +5,38 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
+
 from paft.errors import DataError, MissingFileError, OutputError, RunError
+
+
+class TextLoader(yaml.SafeLoader):
+    """YAML whose plain words stay text: ``yes``, ``off``, ``007``, ``12:30``, ``1_000`` and dates are no values.
+
+    ``true``, ``false``, ``null`` and numbers are read as such (the core schema of YAML 1.2).
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own way to say it)
+        first: [(tag, pattern) for tag, pattern in found if tag.rpartition(":")[2] in ("null", "merge")]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_NUMBERS = list("-+.0123456789")
+for _kind, _pattern, _first in (
+    ("bool", r"(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"(?:0|[-+]?[1-9][0-9]*)$", _NUMBERS),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+)$", _NUMBERS),
+    ("float", r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$", _NUMBERS),
+):
+    TextLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), _first)
 
 
 def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:

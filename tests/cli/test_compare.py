@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from paft.cli.compare import Options, make_grids
+from paft.cli.options import options_of
+from paft.cli.parser import Group, Parser
 
 CONFIG = """\
 task: task.yaml
@@ -118,6 +120,18 @@ def test_several_tasks_share_what_they_do_not_say(place: Path) -> None:
     assert len(other.task.examples("train")) == 12
     (only,) = make_grids(Options(output="out", data=".", tasks=tasks, task="other.yaml", **shared))
     assert only.task.name == "others"
+
+
+def test_on_and_off_are_words(place: Path) -> None:
+    text = CONFIG.replace(
+        "train: {", "sweep: {chat: on}\nselect: {zopo: {chat: off}}\ntrain: {chat: off, packing: no, "
+    )
+    (place / "grid.yaml").write_text(text)
+    words = ["--config", "grid.yaml", "--model", "m", "--output", "out"]
+    values = Parser("compare", [Group("options", options_of(Options))]).parse(words)
+    (grid,) = make_grids(Options(**values))
+    assert (grid.train["chat"], grid.train["packing"]) == ("off", "off")
+    assert (grid.sweep["chat"], grid.select["zopo"]["chat"]) == ("on", "off")
 
 
 @pytest.mark.parametrize(

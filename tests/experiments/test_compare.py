@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from experiments.small_grid import TEMPLATES, TRAIN, USER, make_grid
+from transformers import AutoTokenizer
 
 from paft.errors import InputError, OutputError, PaftError
 from paft.evaluation import sweep
@@ -272,3 +273,23 @@ def test_a_folder_with_other_things_and_two_grids_of_one_name(model, tmp_path):
         compare(make_grid(model), tmp_path, progress=False)
     with pytest.raises(InputError, match="two grids for one task"):
         compare([make_grid(model), make_grid(model)], tmp_path / "out", progress=False)
+
+
+def test_a_model_that_changed_is_other_work(model, tmp_path):
+    folder, out = tmp_path / "model", tmp_path / "out"
+    shutil.copytree(model, folder)
+    grid = make_grid(folder, methods=("base",), ablations=(), sweeps={})
+    compare(grid, out, progress=False)
+    about = json.loads((out / "compare.json").read_text())
+    assert set(about["bases"][str(folder)]) == {"tokenizer", "weights"}  # no chat template is used
+    compare(grid, out, progress=False)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["note"])
+    tokenizer.save_pretrained(folder)
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    for more in (grid, replace(grid, methods=("base", "user"))):
+        with pytest.raises(OutputError, match=r"the tokenizer of .* changed since its first cell\n.*another --output"):
+            compare(more, out, progress=False)
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+    (out / "compare.json").write_text(json.dumps({k: v for k, v in about.items() if k != "bases"}))
+    compare(grid, out, progress=False)  # of an earlier version

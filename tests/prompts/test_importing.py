@@ -10,6 +10,7 @@ import pytest
 
 from paft.errors import DataError, MissingFileError, PaftError
 from paft.prompts import PromptSet, import_prompts
+from paft.prompts.prompt import default_id
 
 ONE, TWO = "First: {x}\nAnswer:", 'Second, with "quotes", commas; and 🧵: {x}?'
 
@@ -132,6 +133,34 @@ def test_yaml(tmp_path: Path) -> None:
     }  # fmt: skip
     assert [(c.position, c.action) for c in report.changes] == [(2, "mended"), (9, "mended"), (10, "empty")]
     prompts.save(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    "id", ["007", "no", "Yes", "on", "12:30", "1e3", "1.50", "0x1F", "1_000", "2024-01-01", "null", "true", "a b"]
+)
+def test_yaml_keeps_an_id_as_it_is_written(id: str, tmp_path: Path) -> None:
+    content = f"- {{id: {id}, text: '{{x}} one', split: no, group: 010}}\n- {{id: '{id}2', text: '{{x}} two'}}\n"
+    prompts, _ = import_prompts(write(tmp_path / "a.yaml", content))
+    assert prompts.ids == [id, f"{id}2"]
+    assert (prompts[id].split, prompts[id].group) == ("no", "010")
+    prompts.save(tmp_path / "a.jsonl")
+    assert PromptSet.load(tmp_path / "a.jsonl") == prompts
+
+
+def test_yaml_ids_that_are_not_there(tmp_path: Path) -> None:
+    content = (
+        "- {id: null, text: '{x} one'}\n- {id: null, text: '{x} two', split: null}\n- {id: ~, text: '{x} three'}\n"
+    )
+    prompts, _ = import_prompts(write(tmp_path / "a.yaml", content + "- {id: , text: '{x} four'}\n"))
+    assert prompts.ids == [default_id(f"{{x}} {n}") for n in ("one", "two", "three", "four")]
+    assert [p.split for p in prompts] == [None] * 4
+
+
+def test_yaml_facts_of_a_source_stay_text(tmp_path: Path) -> None:
+    content = "- {text: '{x} one', model: 007, strategy: off, when: 12:30, rating: 3, share: 1e-1, good: true}\n"
+    prompts, _ = import_prompts(write(tmp_path / "a.yaml", content))
+    facts = {"model": "007", "strategy": "off", "when": "12:30", "rating": 3, "share": 0.1, "good": True}
+    assert prompts[prompts.ids[0]].source == {"kind": "import", "file": "a.yaml", **facts}
 
 
 def test_jsonl_keeps_its_fields(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from dataclasses import fields
 
 import pytest
 import torch
-from training.helpers import settings
+from training.helpers import TEMPLATES, make_task, settings
 from transformers import IntervalStrategy, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
 from paft.errors import InputError
-from paft.training import PaftConfig
+from paft.prompts import PromptSet
+from paft.training import PaftConfig, PaftTrainer
 
 
 def test_defaults_are_the_papers(tmp_path):
@@ -46,11 +47,42 @@ def test_only_own_fields_and_other_defaults_are_stated():
         ({"dtype": "float32", "bf16": True}, "--dtype float32 and --bf16 contradict each other"),
         ({"dtype": "float16"}, "float16 training needs a GPU"),
         ({"auto_find_batch_size": True}, "lower --batch-tokens instead"),
+        ({"data_seed": -1}, "--data-seed must be at least 0, found -1"),
+        (
+            {"train_sampling_strategy": "group_by_length"},
+            "--train-sampling-strategy group_by_length would have no effe",
+        ),
+        ({"train_sampling_strategy": "sequential"}, r"the plan orders the rows \(--data-seed\)\nleave it out"),
+        ({"length_column_name": "size"}, "--length-column-name size would have no effect"),
+        ({"dataloader_in_order": False}, "--dataloader-in-order False would have no effect"),
+        ({"label_names": ["labels"]}, "the labels are the tokens of the task's answers"),
+        ({"average_tokens_across_devices": False}, "the mean over the answer tokens of a step, on all devices"),
+        ({"bf16_full_eval": True}, r"validation runs in the dtype of the run \(--dtype\)"),
+        ({"fp16_full_eval": True}, "--fp16-full-eval True would have no effect"),
+        ({"include_for_metrics": ["loss"]}, "validation reports eval_loss and eval_accuracy"),
+        ({"batch_eval_metrics": True}, "--batch-eval-metrics True would have no effect"),
+        ({"include_num_input_tokens_seen": "all"}, "result.json tells the tokens of a run"),
+        ({"ignore_data_skip": True}, "a resumed run goes on at the row where it stopped"),
+        ({"resume_from_checkpoint": "x"}, r"\(--resume\)"),
+        ({"accelerator_config": {"split_batches": True}}, "split_batches of --accelerator-config would have no effect"),
+        ({"accelerator_config": {"even_batches": False}}, "batches are dealt out from the plan"),
     ],
 )
 def test_settings_that_cannot_be(changes, message, tmp_path):
     with pytest.raises(InputError, match=message):
         settings(tmp_path, **changes)
+
+
+def test_defaults_in_other_words_are_no_settings(tmp_path):
+    assert settings(tmp_path, include_num_input_tokens_seen=False, include_for_metrics=[], data_seed=7).order_seed == 7
+    assert settings(tmp_path, seed=3, accelerator_config={"split_batches": False}).order_seed == 3
+
+
+@pytest.mark.parametrize("name", ["compute_loss_func", "compute_metrics", "preprocess_logits_for_metrics"])
+def test_arguments_of_trainer_that_are_not_heeded(name, tiny_model_dir, tmp_path):
+    prompts = PromptSet.from_texts(TEMPLATES)
+    with pytest.raises(InputError, match=f"{name} would have no effect"):
+        PaftTrainer(tiny_model_dir("llama"), settings(tmp_path), make_task(), prompts, **{name: print})
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's choice")

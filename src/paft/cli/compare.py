@@ -61,6 +61,7 @@ class Options:
 OF_A_TASK = tuple(f.name for f in dataclasses.fields(Options) if f.name not in ("output", "tasks", "date", "dry_run"))
 # keys with keys of their own, which an entry of tasks adds to those that all share
 GROUPS = ("train", "sweep", "select", "sweeps")
+WORDS = ("chat", "packing")  # options of these groups that may be on or off, and auto
 
 
 def run(options: Options) -> int:
@@ -203,7 +204,10 @@ def _mapping(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     found = _typed(values[name] or {})
     if not isinstance(found, Mapping):
         raise InputError(f"{name}: expected 'key: value' lines, found {found!r}")
-    return {str(key).replace("-", "_") if name in ("train", "sweep") else str(key): v for key, v in found.items()}
+    plain = {str(key).replace("-", "_") if name in ("train", "sweep") else str(key): v for key, v in found.items()}
+    # YAML reads the words on and off as true and false; these options take the words
+    words = {key: "on" if plain[key] else "off" for key in WORDS if isinstance(plain.get(key), bool)}
+    return {**plain, **words}
 
 
 def _typed(value: Any) -> Any:

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from paft.errors import DataError, OutputError
 from paft.files import atomic_path, read_json, try_lock, write_json
 
-IDENTITY_FILE = "sweep.json"
+IDENTITY_FILE, SUMMARY_FILE = "sweep.json", "summary.json"
+LATER = ("tokenizer", "chat_template", "end_ids", "date")  # what folders of before may not tell
 LOCK_FILE = ".lock"
 SECONDS_KEY = b"paft_seconds"
 SCHEMA = pa.schema(
@@ -148,13 +149,20 @@ class CellStore:
 
 
 def refuse_other_work(
-    folder: str | os.PathLike[str], identity: Mapping[str, Any], record: str = IDENTITY_FILE, what: str = "sweep"
+    folder: str | os.PathLike[str],
+    identity: Mapping[str, Any],
+    record: str = IDENTITY_FILE,
+    what: str = "sweep",
+    result: str = SUMMARY_FILE,
 ) -> None:
     """Refuse a folder that belongs to other work; fields absent from ``identity`` are not compared.
+
+    Folders of earlier versions do not tell all of them: finished ones are taken as they are, others are refused.
 
     Args:
         record: the file of the folder that says what it is of.
         what: how messages call the work.
+        result: the file that is written when the work is done.
 
     Raises:
         OutputError: names the first field that differs, or a file that is no such work.
@@ -171,12 +179,30 @@ def refuse_other_work(
         return
     found = read_json(folder / record)
     found = found if isinstance(found, dict) else {}
+    unsaid = unrecorded(folder, identity, record)
     for name, value in identity.items():
-        if found.get(name) != value:
+        if name in unsaid and not _finished(folder / result):
+            raise OutputError(
+                f"{folder} holds a {what} begun by an earlier version of paft, which did not record its {name}, "
+                "so that the rest may not fit it\ngive another output folder, or delete this one"
+            )
+        if name not in unsaid and found.get(name) != value:
             raise OutputError(
                 f"{folder} holds another {what}: its {name} is {_short(found.get(name))}, not {_short(value)}\n"
                 "give another output folder, or delete this one"
             )
+
+
+def unrecorded(folder: str | os.PathLike[str], identity: Mapping[str, Any], record: str = IDENTITY_FILE) -> list[str]:
+    """The fields of ``identity`` that a folder of an earlier version says nothing of."""
+    path = Path(folder) / record
+    found = read_json(path) if path.is_file() else identity
+    return [name for name in LATER if identity.get(name) is not None and name not in found]
+
+
+def _finished(result: Path) -> bool:
+    """Whether ``result`` sums up all of the work: a quick sweep leaves cells to be computed."""
+    return result.is_file() and "quick" not in read_json(result)
 
 
 def read_cells(folder: str | os.PathLike[str]) -> tuple[list[Cell], float, int]:

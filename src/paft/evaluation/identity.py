@@ -1,91 +1,34 @@
-"""Digests by which a sweep knows its own work again: of prompts, examples and weights."""
+"""Digests by which a sweep knows its own work again: of prompts and examples."""
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from hashlib import sha256
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
-import torch
-from transformers import PreTrainedModel
-
-from paft.errors import ModelError
-from paft.files import read_json
+from paft.models import Encoder
+from paft.models.identity import digest, template_digest, tokenizer_digest
 from paft.prompts import Prompt
 from paft.tasks.base import Example
-
-SAMPLED = 256  # numbers read of each weight: training moves them all
-PIECES, PIECE = 16, 64  # pieces read of each weight in a file, and their bytes
-UNIMPORTANT = {"_name_or_path", "base_model_name_or_path", "transformers_version", "peft_version", "use_cache"}
-UNIMPORTANT |= {"dtype", "torch_dtype", "inference_mode", "revision", "auto_mapping"}
 
 
 def prompts_digest(prompts: Iterable[Prompt]) -> str:
     """Of ids and texts, in any order."""
-    return _digest(sorted(json.dumps([p.id, p.text], sort_keys=True) for p in prompts))
+    return digest(sorted(json.dumps([p.id, p.text], sort_keys=True) for p in prompts))
 
 
 def examples_digest(examples: Iterable[Example]) -> str:
     """Of everything that examples hold, in any order."""
-    return _digest(sorted(json.dumps([e.id, dict(e.slots), e.answer, e.gold, e.options]) for e in examples))
+    return digest(sorted(json.dumps([e.id, dict(e.slots), e.answer, e.gold, e.options]) for e in examples))
 
 
-def model_digest(model: PreTrainedModel) -> str:
-    """Of the settings, and of names, shapes and evenly spaced numbers of all weights.
+def tokens_identity(encoder: Encoder, end_ids: Iterable[int] | None) -> dict[str, Any]:
+    """What decides the token ids of prompts and answers, and where a generated answer ends.
 
-    A model that was trained again in the same place has another digest; one that was moved has the same.
+    The chat template counts where prompts are wrapped in it; ``end_ids`` is None where nothing is generated.
     """
-    parts: list[str | bytes] = [_settings(model.config.to_diff_dict())]
-    for adapter in getattr(model, "peft_config", {}).values():
-        parts.append(_settings(adapter.to_dict()))
-    for name, weight in model.named_parameters():
-        flat = weight.detach().flatten()
-        picked = flat[:: max(1, flat.numel() // SAMPLED)]
-        parts += [f"{name} {tuple(weight.shape)}", picked.to("cpu", torch.float32).numpy().tobytes()]
-    return _digest(parts)
-
-
-def folder_digest(folder: Path, settings: str = "config.json") -> str:
-    """Of the settings in a model's or an adapter's folder, and of names, shapes and evenly spaced bytes of all weights.
-
-    Raises:
-        ModelError: no safetensors there, or a file that is none.
-    """
-    files = [path for path in sorted(folder.glob("*.safetensors")) if not path.name.startswith("consolidated")]
-    if not files:
-        raise ModelError(f"{folder} holds no safetensors; only safetensors are loaded\nsave it with save_pretrained")
-    pieces = (part for path in files for part in (path.name, *_pieces(path)))
-    return _digest(itertools.chain([_settings(read_json(folder / settings))], pieces))
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    """The header of a safetensors file, and some bytes of every weight."""
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            header = file.read(size)
-            yield header
-            weights = {name: w for name, w in json.loads(header).items() if name != "__metadata__"}
-            for begin, end in sorted(tuple(w["data_offsets"]) for w in weights.values()):
-                for at in range(begin, end, max(PIECE, (end - begin) // PIECES)):
-                    file.seek(8 + size + at)
-                    yield file.read(min(PIECE, end - at))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as bad:
-        raise ModelError(f"{path} is not a safetensors file that can be read") from bad
-
-
-def _settings(config: Mapping[str, Any]) -> str:
-    """The settings that decide what a model computes, as sorted JSON."""
-    kept = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items() if k not in UNIMPORTANT}
-    return json.dumps(kept, sort_keys=True, default=str)
-
-
-def _digest(parts: Iterable[Any]) -> str:
-    made = sha256()
-    for part in parts:
-        made.update(part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass"))
-        made.update(b"\x00")
-    return made.hexdigest()[:16]
+    return {
+        "tokenizer": tokenizer_digest(encoder.tokenizer),
+        "chat_template": template_digest(encoder.tokenizer) if encoder.chat else None,
+        "end_ids": None if end_ids is None else sorted(end_ids),
+    }

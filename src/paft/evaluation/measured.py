@@ -13,7 +13,7 @@ from paft.errors import InputError, PaftError
 from paft.evaluation.cells import IDENTITY_FILE, Cell, CellStore, refuse_other_work
 from paft.evaluation.dating import dated
 from paft.evaluation.forward import evaluating
-from paft.evaluation.identity import model_digest
+from paft.evaluation.identity import tokens_identity
 from paft.evaluation.loaded import Loaded
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair, TooLong
@@ -23,6 +23,7 @@ from paft.evaluation.server_asking import Asker
 from paft.evaluation.server_probe import Way, find_way
 from paft.evaluation.server_scoring import ServerScorer
 from paft.files import read_json
+from paft.models.identity import model_digest
 from paft.prompts import PromptSet
 from paft.tasks.base import Example, Task
 
@@ -66,7 +67,12 @@ def measure_here(loaded: Loaded, task: Task, options: Options, examples: Sequenc
     return Measured(
         scorer=scorer,
         scoring=options.scoring_of(task),
-        identity={"dtype": loaded.dtype, "weights": model_digest(loaded.model), **dated(scorer.encoder)},
+        identity={
+            "dtype": loaded.dtype,
+            "weights": model_digest(loaded.model),
+            **tokens_identity(scorer.encoder, scorer.end_ids),
+            **dated(scorer.encoder),
+        },
         record={"model": loaded.name, "adapter": loaded.adapter, "dtype": loaded.dtype, **dated(scorer.encoder)},
         running=evaluating(loaded.model),
         facts=lambda: {"shortcuts": scorer.shortcuts.record()},

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paft.errors import DataError, InputError, MissingFileError
-from paft.evaluation.cells import IDENTITY_FILE, Cell, read_cells
+from paft.evaluation.cells import IDENTITY_FILE, SUMMARY_FILE, Cell, read_cells
 from paft.evaluation.statistics import Interval, Summary, crossed_bootstrap, paired_difference, summarize
 from paft.files import read_json
 from paft.tasks.base import normalize
-
-SUMMARY_FILE = "summary.json"
 
 
 @dataclass(frozen=True)

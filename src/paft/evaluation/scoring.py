@@ -53,6 +53,7 @@ class Scorer(ABC):
     """
 
     cpu_tokens = CPU_TOKENS
+    end_ids: frozenset[int] | None = None  # what ends a generated answer
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, options: Options
@@ -174,6 +175,7 @@ class GenerateScorer(Scorer):
     """
 
     cpu_tokens = CPU_DECODING_TOKENS
+    end_ids: frozenset[int]
 
     def __init__(
         self,

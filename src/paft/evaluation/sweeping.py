@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from paft.errors import InputError
-from paft.evaluation.cells import CellStore, refuse_other_work
+from paft.evaluation.cells import CellStore, refuse_other_work, unrecorded
 from paft.evaluation.dating import agreed_date
 from paft.evaluation.identity import examples_digest, prompts_digest
 from paft.evaluation.loaded import Model, load, refuse_trained, refuse_unfillable
@@ -154,10 +154,13 @@ def sweep(
             refuse_other_work(output, identity)
         loaded = load(model, source, adapter, dtype, own_device(device), trust_remote_code)
         measured = measure_here(loaded, task, options, examples)
+    whole = {**identity, **measured.identity}
+    if output is not None and say is not None and (unsaid := unrecorded(output, whole)):
+        say(f"{output}: an earlier version made it and did not record {', '.join(unsaid)}; taken as unchanged since")
     record = {"task": task.name, "source": task.source, "split": split, "scoring": measured.scoring, "seed": seed}
     threshold = task.top_threshold if top is None else top
     job = _Job(prompts, examples, on_long, {**measured.record, **record}, threshold, progress, part)
-    return _run(job, measured, {**identity, **measured.identity}, output, flush_seconds)
+    return _run(job, measured, whole, output, flush_seconds)
 
 
 @dataclass(frozen=True)

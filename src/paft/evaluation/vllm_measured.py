@@ -14,7 +14,7 @@ from transformers import AutoConfig, GenerationConfig, PretrainedConfig, PreTrai
 from paft.errors import InputError, ModelError
 from paft.evaluation.cells import refuse_other_work
 from paft.evaluation.dating import dated
-from paft.evaluation.identity import folder_digest
+from paft.evaluation.identity import tokens_identity
 from paft.evaluation.measured import Measured
 from paft.evaluation.options import Options
 from paft.evaluation.scoring import Scorer, answer_room, end_ids
@@ -23,7 +23,8 @@ from paft.evaluation.vllm_files import local_folder, lora_room
 from paft.evaluation.vllm_model import VllmModel
 from paft.evaluation.vllm_scoring import VllmCandidates, VllmGenerate
 from paft.models import Encoder, ModelSource, load_tokenizer
-from paft.models.loading import DTYPES, refuse_other_architecture
+from paft.models.identity import folder_digest
+from paft.models.loading import DTYPES, refuse_changed_base, refuse_other_architecture
 from paft.models.source import ADAPTER_CONFIG
 from paft.tasks.base import Example, Task
 
@@ -54,13 +55,15 @@ def measure_vllm(
     config = _config(folder, trust_remote_code)
     if adapter is not None:
         refuse_other_architecture(config.model_type, str(adapter), source.base)
+        refuse_changed_base(source)
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     longest = min(options.max_length, positions or options.max_length)
     encoder = Encoder(tokenizer, longest, options.chat, options.date)
     weights = f"files {folder_digest(folder)}"
     if adapter is not None:
         weights += f" and {folder_digest(adapter, ADAPTER_CONFIG)}"
-    decides = {**model.identity, "weights": weights, **dated(encoder)}
+    ends = end_ids(encoder, _generation(folder, config)) if options.scoring_of(task) == "generate" else None
+    decides = {**model.identity, "weights": weights, **tokens_identity(encoder, ends), **dated(encoder)}
     if output is not None:
         refuse_other_work(output, {**identity, **decides})
     engine = _engine(
@@ -81,7 +84,7 @@ def measure_vllm(
         say,
     )
     return Measured(
-        scorer=_scorer(engine, encoder, tokenizer, task, options, examples, folder, config),
+        scorer=_scorer(engine, encoder, tokenizer, task, options, examples, ends),
         scoring=options.scoring_of(task),
         identity={**decides, "dtype": engine.dtype},
         record={
@@ -130,13 +133,12 @@ def _scorer(
     task: Task,
     options: Options,
     examples: Sequence[Example],
-    folder: Path,
-    config: PretrainedConfig,
+    ends: frozenset[int] | None,
 ) -> Scorer:
-    if options.scoring_of(task) != "generate":
+    if ends is None:
         return VllmCandidates(engine, encoder, tokenizer, task, options)
     room = answer_room(tokenizer, task, options, examples)
-    return VllmGenerate(engine, encoder, tokenizer, task, options, room, end_ids(encoder, _generation(folder, config)))
+    return VllmGenerate(engine, encoder, tokenizer, task, options, room, ends)
 
 
 def _generation(folder: Path, config: PretrainedConfig) -> GenerationConfig:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from paft.errors import InputError, PaftError
+from paft.experiments.bases import settle_bases
 from paft.experiments.costs import Costs
 from paft.experiments.dating import date_grids
 from paft.experiments.folder import POLL_SECONDS, Folder
@@ -93,7 +94,11 @@ def compare(
     folder = Folder(output)
     grids, day = date_grids(grids, folder, date)
     jobs, done, costs = _prepared(grids, folder)
-    folder.claim({"environment": _environment(grids), **({} if day is None else {"date": day}), **(about or {})})
+    bases = folder.bases()
+    if len(done) < len(jobs) or any(Path(grid.model).is_dir() for grid in grids):  # else nothing is run with them
+        bases = settle_bases(grids, bases, folder.root)
+    dated = {} if day is None else {"date": day}
+    folder.claim({"environment": _environment(grids), "bases": bases, **dated, **(about or {})})
     for grid in grids:
         folder.write_texts(grid)
     run = _Run(folder, jobs, costs, progress, watch)

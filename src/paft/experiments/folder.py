@@ -45,6 +45,12 @@ class Folder:
         if set(strangers) - {"report"}:
             raise OutputError(f"{self.root} is not empty and holds no comparison; give another --output")
 
+    def bases(self) -> dict[str, Any]:
+        """What ``compare.json`` says of the models; nothing where there is none, or one of an earlier version."""
+        path = self.root / ABOUT
+        found = read_json(path) if path.is_file() else {}
+        return dict(found.get("bases", {}))
+
     def claim(self, about: Mapping[str, Any]) -> None:
         """Write what is being compared."""
         write_json(self.root / ABOUT, {"format_version": FORMAT_VERSION, **about})

@@ -15,7 +15,7 @@ from paft.errors import DataError, InputError
 from paft.evaluation.cells import CellStore, refuse_other_work
 from paft.evaluation.dating import dated, settled_date
 from paft.evaluation.forward import evaluating
-from paft.evaluation.identity import examples_digest, model_digest, prompts_digest
+from paft.evaluation.identity import examples_digest, prompts_digest, tokens_identity
 from paft.evaluation.loaded import Model, load, refuse_unfillable
 from paft.evaluation.options import Options
 from paft.evaluation.scoring import Scorer, make_scorer
@@ -24,6 +24,7 @@ from paft.experiments.model_score import ModelScore
 from paft.experiments.selectors import Asked, making
 from paft.files import read_json, write_json
 from paft.models import resolve_model
+from paft.models.identity import model_digest
 from paft.prompts import Prompt, PromptSet
 from paft.tasks.base import Example, Task
 from paft.training.config import MOST_EXAMPLES
@@ -118,16 +119,16 @@ def select_prompt(
     refuse_unfillable(task, prompts, pool[0])
     identity = _identity(asked, task, prompts, split, pool, options, on_long)
     if output is not None:
-        refuse_other_work(output, identity, JOB, "selection")
+        refuse_other_work(output, identity, JOB, "selection", SELECTION)
     loaded = load(model, source, None, dtype, device, trust_remote_code)
+    scorer = make_scorer(loaded.model, loaded.tokenizer, task, options, pool)
     identity |= {"dtype": loaded.dtype, "weights": model_digest(loaded.model)}
+    identity |= {**tokens_identity(scorer.encoder, scorer.end_ids), **dated(scorer.encoder)}
     if output is not None:
-        refuse_other_work(output, identity, JOB, "selection")
+        refuse_other_work(output, identity, JOB, "selection", SELECTION)
         if (Path(output) / SELECTION).is_file():
             say(f"{output} holds this selection already; nothing to do")
             return load_selection(Path(output) / SELECTION, prompts)
-    scorer = make_scorer(loaded.model, loaded.tokenizer, task, options, pool)
-    identity |= dated(scorer.encoder)
     pool = _lasting(scorer, prompts, pool, on_long, say)  # before the folder is claimed: a wrong input leaves no trace
     started = time.monotonic()
     with making(asked, task, prompts, loaded, scorer.encoder.max_length, output) as chosen:

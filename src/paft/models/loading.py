@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from paft.errors import InputError, ModelError
 from paft.files import read_json
+from paft.models.identity import folder_digest
 from paft.models.source import ADAPTER_CONFIG, ModelSource, resolve_model
 
 TOKENIZER_FILES = (
@@ -147,6 +148,7 @@ def _with_adapter(model: PreTrainedModel, source: ModelSource) -> Any:
     if Path(adapter).is_dir() and not (Path(adapter) / "adapter_model.safetensors").is_file():
         raise ModelError(f"{adapter} holds no adapter_model.safetensors; only safetensors are loaded")
     refuse_other_architecture(model.config.model_type, adapter, source.base)
+    refuse_changed_base(source)
     try:
         loaded = PeftModel.from_pretrained(model, adapter, use_safetensors=True)
     except (RuntimeError, ValueError, OSError, KeyError) as bad:
@@ -174,15 +176,34 @@ def refuse_other_architecture(model_type: str, adapter: str, base: str) -> None:
         )
 
 
+def refuse_changed_base(source: ModelSource) -> None:
+    """Refuse a run's adapter upon its own base where the weights there are no longer those it was trained on.
+
+    Raises:
+        ModelError: says where the base is.
+    """
+    settings = source.run_settings()
+    base = settings.get("base")
+    trained_on = base.get("files") if isinstance(base, dict) else None
+    if trained_on is None or settings.get("model") != source.base or not Path(source.base).is_dir():
+        return
+    if folder_digest(Path(source.base)) != trained_on:
+        raise ModelError(
+            f"{source.run} was trained on other weights than {source.base} holds now\n"
+            f"bring them back, or give the base to use as --model with --adapter {source.adapter}"
+        )
+
+
 def _refuse_unfilled(model: Any, adapter: str, base: str) -> None:
     """PEFT only warns where adapter weights found no module, or a module found no weights."""
     from peft import get_peft_model_state_dict
     from peft.utils.save_and_load import load_peft_weights
 
     wanted = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    embeddings = set(get_peft_model_state_dict(model, save_embedding_layers=True))  # PEFT may have saved them too
     stored = set(load_peft_weights(adapter, device="cpu"))
     missing = sorted(wanted - stored)
-    extra = sorted(stored - wanted - {k for k in stored if "embed_tokens" in k or "lm_head" in k})
+    extra = sorted(stored - wanted - embeddings)
     if missing or extra:
         name = (missing or extra)[0]
         raise ModelError(

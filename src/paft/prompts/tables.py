@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from paft.errors import DataError, MissingFileError
-from paft.files import read_jsonl, read_text
+from paft.files import TextLoader, read_jsonl, read_text
 from paft.tasks.rows import declared_delimiter
 
 
@@ -31,6 +31,7 @@ class Row:
 
 
 Note = Callable[[int, str], None]
+NAMES = ("id", "split", "group")
 
 
 def read_txt(path: Path, note: Note) -> Iterator[Row]:
@@ -94,25 +95,47 @@ def read_xlsx(path: Path, note: Note) -> Iterator[Row]:
 
 
 def read_yaml(path: Path, note: Note) -> Iterator[Row]:
-    """Items of a YAML list: strings, or mappings with ``text``."""
+    """Items of a YAML list: strings, or mappings with ``text``; what stands as an id, a split or a group is text."""
     try:
-        loader = yaml.SafeLoader(read_text(path))
+        loader = TextLoader(read_text(path))
         root = loader.get_single_node()
         if not isinstance(root, yaml.SequenceNode):
             raise DataError(f"{path}: expected a YAML list of templates, or of mappings with a key text")
         items = [(node.start_mark.line + 1, loader.construct_object(node, deep=True)) for node in root.value]
+        names = _names_of(root)
     except yaml.YAMLError as bad:
         mark = getattr(bad, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         what = getattr(bad, "problem", None) or "unreadable"
         raise DataError(f"{path}{where}: not YAML ({what}); quote templates or write them as blocks after |") from None
-    for line, item in items:
+    for (line, item), written in zip(items, names, strict=True):
         if item is None or isinstance(item, str):
             yield Row(line, {"text": item})
         elif isinstance(item, Mapping) and "text" in item:
-            yield Row(line, item)
+            yield Row(line, {**item, **written})
         else:
             yield Row(line, problem=f"expected text or a mapping with a key text, found {type(item).__name__}")
+
+
+def _names_of(root: yaml.SequenceNode) -> list[dict[str, str]]:
+    """The ids, splits and groups of the items as they are written: ``1.50`` is no number there.
+
+    One ``null`` is an id like another; several cannot be, and mean that there is none.
+    """
+    found: list[dict[str, yaml.ScalarNode]] = []
+    for node in root.value:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found.append({k.value: v for k, v in pairs if k.value in NAMES and isinstance(v, yaml.ScalarNode)})
+    nulls = sum("id" in row and row["id"].value == "null" and row["id"].style is None for row in found)
+    none = {"", "~"} if nulls == 1 else {"", "~", "null"}
+    return [
+        {
+            key: node.value
+            for key, node in row.items()
+            if node.style is not None or node.value not in (none if key == "id" else {"", "~", "null"})
+        }
+        for row in found
+    ]
 
 
 def read_json_lines(path: Path, note: Note) -> Iterator[Row]:

@@ -12,7 +12,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from paft.errors import DataError, PaftError
+from paft.errors import DataError, InputError, PaftError
 from paft.files import read_json, write_json
 
 MARKER = "paft_complete.json"
@@ -108,6 +108,15 @@ def require_complete(folder: Path) -> None:
     """Raise DataError unless ``folder`` is a complete checkpoint."""
     if read_progress(folder) is None:
         raise DataError(f"{folder} is not a complete checkpoint: {MARKER} is missing or does not match the files")
+
+
+def require_optimizer(folder: Path) -> None:
+    """Raise InputError where ``folder`` holds no state of the optimiser: what goes on from there is another run."""
+    if not any(path.name.startswith(("optimizer", "global_step")) for path in folder.iterdir()):
+        raise InputError(
+            f"{folder} was saved with --save-only-model: without the optimiser's state the run cannot go on from it\n"
+            "start anew in another folder"
+        )
 
 
 def _step(folder: Path) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate.utils import DynamoBackend
 from transformers import IntervalStrategy, TrainingArguments
+from transformers.trainer_pt_utils import AcceleratorConfig
 
 from paft.errors import InputError
 from paft.models import pick_dtype
@@ -18,6 +19,23 @@ from paft.models.chat_date import read_day
 METHODS = ("paft", "static-mix", "user")
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")  # of torch.compile
 MOST_EXAMPLES = 20_000
+ORDER, METRICS = "the plan orders the rows (--data-seed)", "validation reports eval_loss and eval_accuracy"
+WITHOUT_EFFECT = {  # fields of TrainingArguments that cannot do here what they say, and why
+    "train_sampling_strategy": ORDER,
+    "length_column_name": ORDER,
+    "dataloader_in_order": ORDER,
+    "label_names": "the labels are the tokens of the task's answers",
+    "average_tokens_across_devices": "the loss is the mean over the answer tokens of a step, on all devices",
+    "bf16_full_eval": "validation runs in the dtype of the run (--dtype)",
+    "fp16_full_eval": "validation runs in the dtype of the run (--dtype)",
+    "include_for_metrics": METRICS,
+    "batch_eval_metrics": METRICS,
+    "include_num_input_tokens_seen": "result.json tells the tokens of a run",
+    "ignore_data_skip": "a resumed run goes on at the row where it stopped",
+    "resume_from_checkpoint": "a run goes on from the newest complete checkpoint of its own folder (--resume)",
+    "parallelism_config": "a model is shared by FSDP or DeepSpeed (--fsdp, --deepspeed)",
+}
+BATCHING = ("split_batches", "dispatch_batches", "even_batches", "use_seedable_sampler")  # of accelerator_config
 
 
 def _help(text: str, **more: Any) -> dict[str, Any]:
@@ -110,6 +128,7 @@ class PaftConfig(TrainingArguments):
         if self.tf32 is None and (self.torch_compile or self.torch_compile_backend or self.torch_compile_mode):
             self.tf32 = False  # Trainer would turn it on for the whole process, sweeps and checks included
         super().__post_init__()
+        self._refuse_batching()
         self._n_gpu = min(self.n_gpu, 1)  # several GPUs: accelerate launch; DataParallel would split a micro-batch
 
     def validate_by_default(self) -> None:
@@ -126,6 +145,9 @@ class PaftConfig(TrainingArguments):
                 raise InputError(f"--{name.replace('_', '-')} must be at least {least}, found {getattr(self, name)}")
         if self.date is not None:
             self.date = read_day(self.date).isoformat()
+        if self.data_seed is not None and self.data_seed < 0:
+            raise InputError(f"--data-seed must be at least 0, found {self.data_seed}")
+        self._refuse_without_effect()
         if not self.num_train_epochs > 0:
             raise InputError(f"--num-train-epochs must be more than 0, found {self.num_train_epochs}")
         for name in ("method", "on_long", "packing", "chat"):
@@ -141,6 +163,29 @@ class PaftConfig(TrainingArguments):
             raise InputError(f"{found}; expected one of {', '.join(MODES)}")
         if self.auto_find_batch_size:
             raise InputError("auto_find_batch_size would change what a step is; lower --batch-tokens instead")
+
+    def _refuse_without_effect(self) -> None:
+        stock = TrainingArguments.__dataclass_fields__
+        for name, reason in WITHOUT_EFFECT.items():
+            default, factory = stock[name].default, stock[name].default_factory
+            default, value = factory() if callable(factory) else default, getattr(self, name)
+            if value != default and not (default == "no" and value is False):
+                raise InputError(f"--{name.replace('_', '-')} {value} would have no effect: {reason}\nleave it out")
+
+    def _refuse_batching(self) -> None:
+        """Refuse what accelerate would do to data loaders: batches are dealt out from the plan."""
+        given, plain = self.accelerator_config, AcceleratorConfig()
+        for name in BATCHING:
+            if isinstance(given, AcceleratorConfig) and getattr(given, name) != getattr(plain, name):
+                raise InputError(
+                    f"{name} of --accelerator-config would have no effect: batches are dealt out from the plan\n"
+                    "leave it out"
+                )
+
+    @property
+    def order_seed(self) -> int:
+        """The seed of the order of the examples."""
+        return self.seed if self.data_seed is None else self.data_seed
 
     def _choose_precision(self) -> None:
         """Set ``bf16`` or ``fp16`` from ``dtype``; on a GPU ``auto`` takes what it is fast in."""

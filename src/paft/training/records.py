@@ -30,12 +30,15 @@ CONFIG, ENVIRONMENT, PROMPTS, METRICS, RESULT = (
     "result.json",
 )
 FORMAT_VERSION = 1
+BASE = "base"  # a key of config.yaml: digests of tokenizer, chat template and weights
+MERGED = "merged"  # a key of the config.yaml in the folder of a merged model
 # settings that decide what comes out; the others may change when a run is continued
 DECIDING = (
     "num_train_epochs max_steps learning_rate lr_scheduler_type lr_scheduler_kwargs warmup_steps optim optim_args "
     "weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm label_smoothing_factor neftune_noise_alpha "
-    "examples_per_prompt max_length on_long chat bf16 fp16 seed dataloader_drop_last eval_strategy eval_steps "
-    "eval_delay eval_examples early_stopping_patience load_best_model_at_end metric_for_best_model greater_is_better"
+    "examples_per_prompt max_length on_long chat bf16 fp16 seed data_seed optim_target_modules "
+    "dataloader_drop_last eval_strategy eval_steps eval_delay eval_examples early_stopping_patience "
+    "load_best_model_at_end metric_for_best_model greater_is_better"
 ).split()
 PACKAGES = ("paft", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "pyarrow")
 
@@ -113,7 +116,10 @@ def check_folder(folder: Path, work: Mapping[str, Any]) -> bool:
             raise OutputError(f"{folder} is not empty and holds no training run{found}\ngive another output folder")
         return False
     here, stored = _flat(_plain(work)), _flat(read_config(folder))
-    changed = [name for name, value in here.items() if stored.get(name) != value]
+    if MERGED in stored:
+        raise OutputError(f"{folder} holds a merged model, not a run\ngive another output folder")
+    unsaid = {name for name in here if name.startswith(f"{BASE}.") and name not in stored}  # older folders
+    changed = [name for name, value in here.items() if stored.get(name) != value and name not in unsaid]
     if changed:
         name = changed[0]
         raise OutputError(

@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from paft.errors import InputError, PaftError
 from paft.files import read_json, write_json
-from paft.models import load_model, pick_device
+from paft.models import load_model, load_tokenizer, pick_device
 from paft.prompts import Prompt, PromptSet, find_prompts
 from paft.tasks import Task, load_task
 from paft.training.agreement import agreed, from_main
@@ -23,7 +23,7 @@ from paft.training.config import MOST_EXAMPLES, PaftConfig
 from paft.training.lora import lora_config
 from paft.training.preflight import estimate
 from paft.training.records import RESULT, read_metrics, read_result
-from paft.training.setup import base_name, settle_job
+from paft.training.setup import base_digests, base_name, settle_base, settle_job
 from paft.training.trainer import PaftTrainer
 
 PathLike = str | Path
@@ -106,10 +106,12 @@ def train(
     unseen = _found(eval_prompts, task, "test")
     args = make_config(output, method, limit, device, training)
     adapter = None if full else lora_config(lora_r, lora_alpha, lora_dropout, lora_targets)
-    settle_job(model, args, task, chosen, adapter, None, unseen, "4bit" if qlora else None)
+    job = settle_job(model, args, task, chosen, adapter, None, unseen, "4bit" if qlora else None)
     main = args.process_index == 0
     done = from_main(read_result(Path(output)) if main else None)
     if done is not None:
+        with agreed():
+            settle_base(job, args, base_digests(model, args, load_tokenizer(base_name(model), trust_remote_code)))
         if main:
             say(f"{output} holds this run already, finished; nothing to do")
         return TrainResult(**{**done, "output_dir": Path(output)})

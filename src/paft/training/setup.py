@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from paft.errors import InputError
 from paft.models import load_model, load_tokenizer, resolve_model
+from paft.models.identity import folder_digest, model_digest, template_digest, tokenizer_digest
 from paft.prompts import Prompt, PromptSet
 from paft.prompts.overlap import overlap
 from paft.schedule import FixedSchedule, Schedule, StaticMixSchedule, UniformSchedule
@@ -21,10 +23,11 @@ from paft.tasks.base import Example, Task
 from paft.tasks.sampling import sample
 from paft.tasks.spool import ids_of
 from paft.training.config import PaftConfig
-from paft.training.records import check_folder, describe_work, kept_date
+from paft.training.records import BASE, check_folder, describe_work, kept_date, read_config
 from paft.training.sharding import sharding
 
 ModelLike = str | os.PathLike[str] | PreTrainedModel
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,37 @@ def settle_job(
     folder = Path(str(args.output_dir))
     check_folder(folder, work)
     return Job(examples, len(rows), list(prompts), schedule, work, kept_date(folder, args.date))
+
+
+def base_digests(
+    model: ModelLike, args: PaftConfig, tokenizer: PreTrainedTokenizerBase, loaded: PreTrainedModel | None = None
+) -> dict[str, Any]:
+    """What a run goes out from, so that it is known again: tokenizer, chat template where it is used, and weights.
+
+    Args:
+        loaded: the model before it gets an adapter; None where its weights are not at hand, or do not matter.
+    """
+    chat = args.chat != "off" and bool(getattr(tokenizer, "chat_template", None))
+    found = {"tokenizer": tokenizer_digest(tokenizer), "chat_template": template_digest(tokenizer) if chat else None}
+    if isinstance(model, str | os.PathLike) and Path(base_name(model)).is_dir():
+        found["files"] = folder_digest(Path(base_name(model)))
+    if loaded is not None and not hasattr(loaded, "peft_config"):
+        found["weights"] = model_digest(loaded)
+    return found
+
+
+def settle_base(job: Job, args: PaftConfig, digests: Mapping[str, Any]) -> Job:
+    """The job with what it goes out from.
+
+    A folder of an earlier version, which says nothing of that, is taken as one of the same, and that is said.
+
+    Raises:
+        OutputError: the run folder was begun with another tokenizer, chat template or base model.
+    """
+    folder, work = Path(str(args.output_dir)), {**job.work, BASE: dict(digests)}
+    if check_folder(folder, work) and BASE not in read_config(folder) and args.process_index == 0:
+        logger.warning("%s does not record its base model and tokenizer; they are taken as unchanged", folder)
+    return replace(job, work=work)
 
 
 def make_schedule(args: PaftConfig, ids: Sequence[str]) -> Schedule:

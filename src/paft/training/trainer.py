@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,14 @@ from paft.training.plan import EpochPlan, make_plan, plan_path, read_plan, settl
 from paft.training.preflight import check_lengths
 from paft.training.records import claim_folder, rewind_metrics, write_records
 from paft.training.resumable import ResumableTrainer
-from paft.training.setup import ModelLike, load_pair, settle_job
+from paft.training.saving import require_writable, try_saving
+from paft.training.setup import ModelLike, base_digests, load_pair, settle_base, settle_job
 from paft.training.sharding import ask_for_whole_models, look_for_unused, warn_if_whole
 from paft.training.validation import Cell, draw_cells, encode_cells, evaluate_cells
 
 logger = logging.getLogger(__name__)
+_LOSS, _METRICS = "the loss is that of the answer tokens", "validation reports eval_loss and eval_accuracy"
+UNHEEDED = {"compute_loss_func": _LOSS, "compute_metrics": _METRICS, "preprocess_logits_for_metrics": _METRICS}
 
 
 class PaftTrainer(ResumableTrainer):
@@ -86,13 +89,17 @@ class PaftTrainer(ResumableTrainer):
         trust_remote_code: bool = False,
         **options: Any,
     ) -> None:
+        _refuse_options(options)
         self.job = settle_job(model, args, task, prompts, peft_config, schedule, eval_prompts)
+        require_writable(Path(str(args.output_dir)))
         self.task, self.schedule = task, self.job.schedule
         sampled = args.max_examples == MOST_EXAMPLES and len(self.job.examples) < self.job.available
         if sampled and args.process_index == 0:
             logger.warning("training on a sample of %d of %d examples", len(self.job.examples), self.job.available)
         frozen = peft_config is not None
         loaded, tokenizer = load_pair(model, processing_class, args, frozen, trust_remote_code)
+        digests = base_digests(model, args, tokenizer, loaded if frozen or loaded is not model else None)
+        self.job = settle_base(self.job, args, digests)
         if peft_config is not None:
             loaded = attach(loaded, peft_config, args.seed, bool(args.activation_checkpointing))
         limits = Limits.of(loaded, tokenizer)
@@ -157,7 +164,7 @@ class PaftTrainer(ResumableTrainer):
 
     def make_plan(self, epoch: int) -> EpochPlan:
         """The plan of ``epoch`` as the schedule gives it now."""
-        return make_plan(self.job.example_ids, self.schedule, epoch, self.args.seed)
+        return make_plan(self.job.example_ids, self.schedule, epoch, self.args.order_seed)
 
     def begin_epoch(self, epoch: int) -> None:
         """Write the epoch's plan, or check the one that stands there, and let the batches follow it."""
@@ -225,11 +232,15 @@ class PaftTrainer(ResumableTrainer):
         else:
             checkpoint = None if resume is False else checkpoints.newest_complete(run)
         self._resumed = checkpoints.read_progress(checkpoint) if checkpoint else None
+        if checkpoint and self._resumed and not self._resumed.stopped:
+            checkpoints.require_optimizer(checkpoint)
         if self.adaptive and self._resumed:
             raise InputError("a schedule that learns from losses cannot be resumed; start anew in another folder")
         check_same(self.job.work, self._resumed.step if self._resumed else 0)
         with agreed():
             _ = self.longest
+            if self.args.should_save:
+                try_saving(self)
         self.packing = choose_packing(self)
         self.data_collator.packed = self.packing.attention is not None
         self.data_collator.padding = self.packing.padding
@@ -294,6 +305,13 @@ class PaftTrainer(ResumableTrainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+def _refuse_options(options: Mapping[str, Any]) -> None:
+    """Refuse arguments of ``Trainer`` that this one would not heed."""
+    for name in UNHEEDED:
+        if options.get(name) is not None:
+            raise InputError(f"{name} would have no effect: {type(options[name]).__name__} given; {UNHEEDED[name]}")
 
 
 def _stock_callbacks(args: PaftConfig) -> Iterator[TrainerCallback]:

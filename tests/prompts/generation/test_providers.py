@@ -29,6 +29,17 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
+def test_words_of_a_body_stay_words(tmp_path: Path) -> None:
+    body = (
+        "{thinking: off, verbosity: no, seed: 7, top_p: .5, tag: 007, at: 12:30, stop: null, deep: [yes, true, 1e-1]}"
+    )
+    (one,) = load_providers(write(tmp_path, f"- {{name: a, model: b, extra_body: {body}}}\n"))
+    assert one.extra_body == {
+        "thinking": "off", "verbosity": "no", "seed": 7, "top_p": 0.5, "tag": "007", "at": "12:30", "stop": None,
+        "deep": ["yes", True, 0.1],
+    }  # fmt: skip
+
+
 def test_a_file(tmp_path: Path, monkeypatch) -> None:
     one, two = load_providers(write(tmp_path, GOOD))
     extra = {"reasoning_effort": "low", "top_k": 40, "deep": {"on": True}}

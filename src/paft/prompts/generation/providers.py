@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from paft.errors import InputError
+from paft.files import TextLoader
 from paft.tasks.yamlfile import Document, read_yaml
 
 OPENAI = "https://api.openai.com/v1"
@@ -198,13 +199,13 @@ def _body(value: Any) -> Mapping[str, Any]:
 
 
 def _typed(value: Any) -> Any:
-    """YAML's own reading of texts: numbers, booleans and null."""
+    """Texts that are numbers, true, false or null, as such."""
     if isinstance(value, dict):
         return {key: _typed(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_typed(item) for item in value]
     try:
-        read = yaml.safe_load(value)
+        read = yaml.load(value, Loader=TextLoader)
     except yaml.YAMLError:
         return value
     return read if read is None or isinstance(read, bool | int | float) else value
