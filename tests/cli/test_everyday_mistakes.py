@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 import shutil
 import struct
@@ -444,24 +443,3 @@ def test_an_optimiser_that_was_tried_is_the_one_that_trains(case, tiny_model_dir
 def test_what_to_install(bad: ImportError, said: str) -> None:
     assert said in missing_package(bad)
     assert "\n" not in missing_package(bad)
-
-
-def test_a_module_that_is_gone_under_a_verb(
-    case, paft: Callable, monkeypatch: pytest.MonkeyPatch, tiny_model_dir: Callable
-) -> None:
-    """Whatever import fails, the verb says what to install."""
-    real = builtins.__import__
-
-    def without(name: str, *args: object, **more: object) -> object:
-        if name.partition(".")[0] == "openai":
-            raise ModuleNotFoundError("No module named 'openai'", name="openai")
-        return real(name, *args, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.delitem(sys.modules, "openai", raising=False)
-    (case.folder / "p.yaml").write_text("providers:\n- {name: a, model: x, base_url: 'http://127.0.0.1:9/v1'}\n")
-    words = ["--task", case.task, "--providers", case.folder / "p.yaml", "--output", case.folder / "new.jsonl"]
-    found = paft("prompts", "generate", *words, "--total", 1)
-    assert found.code == 2
-    assert "pip install" in found.err
-    assert len(found.err.splitlines()) <= 3
