@@ -6,6 +6,9 @@ line prints it after ``error:`` and leaves with ``exit_code``.
 
 from __future__ import annotations
 
+import re
+from importlib.metadata import PackageNotFoundError, requires
+
 
 class PaftError(Exception):
     """Base of every error that paft raises on purpose."""
@@ -65,3 +68,31 @@ class RunError(PaftError, RuntimeError):
     """A run that started well and failed: out of memory, a full disk, a loss that is not a number."""
 
     exit_code = 1
+
+
+def missing_package(bad: ImportError) -> str:
+    """What to install where an import failed, in one line.
+
+    Libraries that import an optional package by hand say themselves what to install; else it is the name of the module.
+    """
+    text = " ".join(str(bad).split())
+    if "pip install" in text:
+        return text[:300]
+    distribution = re.search(r"'([\w.-]+)[^']*' distribution was not found", text)
+    if distribution is None and (not isinstance(bad, ModuleNotFoundError) or not bad.name):
+        return f"a package is missing or of another version than needed: {text[:300]}; see paft env"
+    name = distribution[1] if distribution else str(bad.name).partition(".")[0]
+    return f"the package {name} is needed for this and is not installed; pip install {_installs(name)}"
+
+
+def _installs(name: str) -> str:
+    """What pip calls a module: the extra of paft that brings it, where there is one."""
+    try:
+        wanted = requires("paft") or []
+    except PackageNotFoundError:
+        wanted = []
+    for requirement in wanted:
+        match = re.fullmatch(r"([\w.-]+)[^;]*;.*extra == ['\"](\w+)['\"].*", requirement)
+        if match and match[1].replace("-", "_").lower() == name.lower() and match[2] != "dev":
+            return f"'paft[{match[2]}]'"
+    return name

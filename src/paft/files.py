@@ -16,6 +16,9 @@ import yaml
 
 from paft.errors import DataError, MissingFileError, OutputError, RunError
 
+_UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR}
+_UNUSABLE |= {errno.ENAMETOOLONG, errno.EINVAL}
+
 
 class TextLoader(yaml.SafeLoader):
     """YAML whose plain words stay text: ``yes``, ``off``, ``007``, ``12:30``, ``1_000`` and dates are no values.
@@ -115,6 +118,20 @@ def read_jsonl(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterato
         yield number, row
 
 
+def check_place(folder: str | os.PathLike[str]) -> None:
+    """See that ``folder`` is one or can be made; nothing is written.
+
+    Raises:
+        OutputError: what is above it is no folder, or may not be written.
+    """
+    folder = Path(folder)
+    nearest = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
+    if not nearest.is_dir():
+        raise OutputError(f"cannot write {folder}: {nearest} is no folder; give another output")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {folder}: no permission for {nearest}; give another output")
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place on success and is removed on failure.
@@ -140,7 +157,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as bad:
         if bad.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RunError(f"the disk is full: could not write {path}; free some space and run again") from bad
-        if bad.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if bad.errno in _UNUSABLE:
             raise OutputError(f"cannot write {path}: {bad.strerror}; give another output") from bad
         raise
     finally:

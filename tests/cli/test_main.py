@@ -42,6 +42,13 @@ def failing(monkeypatch: pytest.MonkeyPatch, paft: Callable) -> Callable:
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
         (OSError(errno.ENOSPC, "No space left on device", "big.bin"), 1, "the disk is full: big.bin; free some space"),
         (PermissionError(errno.EACCES, "Permission denied", "x"), 1, "error: no permission for x"),
+        (
+            ModuleNotFoundError("No module named 'a.b'", name="a.b"),
+            2,
+            "the package a is needed for this and is not inst",
+        ),
+        (ModuleNotFoundError("No module named 'paft.x'", name="paft.x"), 1, "unexpected ModuleNotFoundError"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "x/y"), 2, "error: x/y cannot be used: Not a directory"),
         (ZeroDivisionError("by zero"), 1, "unexpected ZeroDivisionError: by zero; run again with PAFT_DEBUG=1"),
     ],
 )

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from paft.cli.several import one_voice, refuse_launched
-from paft.errors import InputError, PaftError
+from paft.errors import InputError, PaftError, missing_package
 
 if TYPE_CHECKING:
     from paft.cli.verb import Verb
@@ -59,6 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except PaftError as bad:
         return _complain(str(bad), bad.exit_code)
+    except ImportError as bad:
+        ours = isinstance(bad, ModuleNotFoundError) and str(bad.name).partition(".")[0] == "paft"
+        return _complain(_unexpected(bad), 1) if ours else _complain(missing_package(bad), 2)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as bad:
+        return _complain(_path_message(bad), 2 if bad.filename else 1)
     except OSError as bad:
         return _complain(_os_message(bad), 1)
     except Exception as bad:
@@ -116,6 +121,10 @@ def _load(module: str) -> Verb:
 def _nearest(name: str, known: dict[str, str], family: str = "") -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {family}{close[0]}?" if close else f"; see paft {family}--help"
+
+
+def _path_message(bad: OSError) -> str:
+    return f"{bad.filename} cannot be used: {bad.strerror}; give another path" if bad.filename else _unexpected(bad)
 
 
 def _os_message(bad: OSError) -> str:

@@ -90,15 +90,15 @@ class Option:
             if type(None) in self.members:
                 return None
             raise ValueError(f"expected {self.expected}, found nothing")
-        for kind in (bool, int, float):
-            if kind in self.members:
-                with_kind = _number(kind, str(value))
-                if with_kind is not None:
-                    return with_kind
+        number = self._number(str(value))
+        if number is not None:
+            return number
         if self.choices:
             return self._choose(str(value))
         if self.is_list and str not in self.members:
             return self._convert_list([value])
+        if value == "" and self.default != "":
+            raise ValueError("expected text, found nothing; leave it out, or see whether a variable is empty")
         if str in self.members or any(_origin(m) is dict for m in self.members):
             return str(value)
         raise ValueError(f"expected {self.expected}, found {str(value)!r}")
@@ -111,6 +111,11 @@ class Option:
         if self.is_list:
             return "a list"
         return " or ".join(_EXPECTED[_origin(m)] for m in self.members if _origin(m) in _EXPECTED) or "text"
+
+    def _number(self, text: str) -> Any:
+        """``text`` as a bool, int or float, where the value may be one and it is one."""
+        found = (_number(kind, text) for kind in (bool, int, float) if kind in self.members)
+        return next((number for number in found if number is not None), None)
 
     def _choose(self, value: str) -> str:
         if value not in self.choices:
@@ -140,9 +145,10 @@ def _number(kind: type, text: str) -> Any:
     if kind is bool:
         return True if text.casefold() in _TRUE else False if text.casefold() in _FALSE else None
     try:
-        return kind(text)
+        number = kind(text)
     except ValueError:
         return None
+    return None if number != number else number  # nan is no setting
 
 
 def options_of(cls: type) -> list[Option]:

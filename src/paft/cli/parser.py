@@ -107,10 +107,13 @@ class Parser:
         try:
             plain = yaml.load(text, Loader=yaml.BaseLoader)  # scalars stay text: 8:1 is no number
             typed = yaml.safe_load(text)
+            twice = _key_twice(yaml.compose(text, Loader=yaml.BaseLoader))
         except yaml.YAMLError as bad:
             mark = getattr(bad, "problem_mark", None)
             where = f", line {mark.line + 1}" if mark is not None else ""
             raise DataError(f"{path}{where}: not YAML ({getattr(bad, 'problem', None) or bad})") from None
+        if twice is not None:
+            raise DataError(f"{path}, line {twice[1]}: the key {twice[0]!r} stands twice; remove one")
         if plain in (None, ""):
             return {}
         if not isinstance(plain, dict):
@@ -141,3 +144,20 @@ class Parser:
         if not close:
             return f"; see paft {self.verb} --help"
         return f"; did you mean {lead}{close[0].replace('_', '-') if lead else close[0]}?"
+
+
+def _key_twice(node: Any) -> tuple[str, int] | None:
+    """A key that a mapping of the file has already, in either spelling, and its line; YAML would keep the last."""
+    children = node.value if isinstance(node, yaml.CollectionNode) else []
+    seen: set[str] = set()
+    for child in children:
+        if isinstance(node, yaml.MappingNode):
+            key, child = child
+            name = str(key.value).replace("-", "_")
+            if name in seen:
+                return str(key.value), key.start_mark.line + 1
+            seen.add(name)
+        found = _key_twice(child)
+        if found is not None:
+            return found
+    return None

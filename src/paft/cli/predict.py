@@ -11,7 +11,7 @@ from paft.cli.quiet import hush_weights, say
 from paft.cli.shared import AdapterOptions, HardwareOptions, ModelOptions, ScoringOptions, TaskOptions, answering
 from paft.cli.verb import SimpleVerb
 from paft.errors import InputError, OutputError
-from paft.files import write_jsonl
+from paft.files import check_place, write_jsonl
 from paft.prompts import PromptSet, find_prompts
 from paft.tasks import Task, load_task
 
@@ -30,6 +30,8 @@ class Options(ModelOptions, AdapterOptions, TaskOptions, ScoringOptions, Hardwar
 def run(options: Options) -> int:
     if options.output is not None and Path(options.output).exists():
         raise OutputError(f"{options.output} is there already; give another --output or remove it")
+    if options.output is not None:
+        check_place(Path(options.output).parent)
     task = load_task(options.task, options.data)
     prompts = choose_prompts(options, task)
 

@@ -85,6 +85,8 @@ def run(options: Options) -> int:
         )
     if options.show < 1:
         raise InputError(f"--show must be at least 1, found {options.show}")
+    if options.seed < 0:
+        raise InputError(f"--seed must be at least 0, found {options.seed}")
     task = load_task(options.task, options.data)
     prompts = find_prompts(options.prompts, task.name, "test")
 

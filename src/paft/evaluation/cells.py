@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from paft.errors import DataError, OutputError
-from paft.files import atomic_path, read_json, try_lock, write_json
+from paft.files import atomic_path, check_place, read_json, try_lock, write_json
 
 IDENTITY_FILE, SUMMARY_FILE = "sweep.json", "summary.json"
 LATER = ("tokenizer", "chat_template", "end_ids", "date")  # what folders of before may not tell
@@ -170,6 +170,7 @@ def refuse_other_work(
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; give a folder for the {what}")
+    check_place(folder)
     if not folder.is_dir():
         return
     if not (folder / record).exists():

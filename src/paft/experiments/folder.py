@@ -14,7 +14,7 @@ from paft.experiments.grid import Grid, GridCell
 from paft.experiments.methods import Places
 from paft.experiments.records import Record
 from paft.experiments.selectors import SELECTORS
-from paft.files import read_json, try_lock, write_json, write_jsonl
+from paft.files import check_place, read_json, try_lock, write_json, write_jsonl
 from paft.prompts import PromptSet
 
 FORMAT_VERSION = 1
@@ -39,6 +39,8 @@ class Folder:
         Raises:
             OutputError: it holds something else.
         """
+        if not self.root.is_file():
+            check_place(self.root)
         if (self.root / ABOUT).is_file() or (self.root / "records").is_dir() or not self.root.exists():
             return
         strangers = sorted(p.name for p in self.root.iterdir()) if self.root.is_dir() else [self.root.name]

@@ -13,6 +13,7 @@ from paft.experiments.grid import Grid
 from paft.experiments.select import select_prompt
 from paft.prompts.overlap import overlap
 from paft.training import PaftConfig, train
+from paft.training.lora import lora_config
 from paft.training.run import make_config
 
 TRAINS = {"model", "task", "data", "output", "prompts", "method", "prompt_id", "selection", "resume", "say", "seed"}
@@ -47,6 +48,8 @@ def check_grid(grid: Grid) -> None:
     plain = {name: value for name, value in grid.train.items() if name in configured}
     device = grid.train.get("device", "auto")
     make_config("unused", "paft", None, device, plain)
+    names = {"lora_r": "r", "lora_alpha": "alpha", "lora_dropout": "dropout", "lora_targets": "targets"}
+    lora_config(**{short: grid.train[name] for name, short in names.items() if name in grid.train})
 
 
 def _names(function: Any) -> set[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from paft.errors import InputError, ModelError
+from paft.errors import InputError, ModelError, missing_package
 from paft.files import read_json
 from paft.models.identity import folder_digest
 from paft.models.source import ADAPTER_CONFIG, ModelSource, resolve_model
@@ -22,6 +23,7 @@ TOKENIZER_FILES = (
     "vocab.txt",
     "spiece.model",
 )
+POINTER = b"version https://git-lfs"
 DTYPES = {
     "float32": torch.float32,
     "fp32": torch.float32,
@@ -40,9 +42,18 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         wanted = torch.device(device)
-        torch.empty(0, device=wanted)
+    except RuntimeError:
+        hint = f"; for the GPU of that number give cuda:{device}" if str(device).isdecimal() else ""
+        raise InputError(
+            f"device {str(device)!r} cannot be used here: expected auto, cpu, cuda, cuda:1 or mps{hint}"
+        ) from None
+    try:
+        torch.ones(1, device=wanted).item()
     except (RuntimeError, AssertionError, NotImplementedError) as bad:
-        raise InputError(f"device {str(device)!r} cannot be used here: {str(bad).splitlines()[0]}") from None
+        reason = str(bad).splitlines()[0].split(". ")[0]
+        raise InputError(
+            f"device {str(device)!r} cannot be used here: {reason}; --device auto takes what there is"
+        ) from None
     return wanted
 
 
@@ -77,7 +88,7 @@ def load_tokenizer(
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, ImportError, KeyError) as bad:
+    except Exception as bad:  # a broken file may fail in any way
         raise ModelError(_cannot_load("tokenizer", name, bad)) from bad
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token is None:
@@ -106,18 +117,42 @@ def load_model(
     options: dict[str, Any] = {"dtype": pick_dtype(dtype, where)}
     if quantization == "4bit":
         options |= {"quantization_config": _four_bit(where), "device_map": {"": where}}
-    model: Any
+    loaded: Any
+    options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}  # what does not fit is told below
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        loaded = AutoModelForCausalLM.from_pretrained(
             source.base, use_safetensors=True, trust_remote_code=trust_remote_code, **options
         )
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as bad:
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as bad:  # a broken file may fail in any way
         raise ModelError(_cannot_load("model", source.base, bad)) from bad
+    model, info = loaded
+    _refuse_half(source.base, info)
     if source.adapter is not None:
         model = _with_adapter(model, source)
     if quantization is None:
         model = model.to(where)
     return model.eval()
+
+
+def _refuse_half(name: str, info: Mapping[str, Any]) -> None:
+    """transformers fills weights that are missing, or of another shape, with random numbers.
+
+    Raises:
+        ModelError: there are such weights; names one.
+    """
+    for key, there, wanted in info["mismatched_keys"]:
+        raise ModelError(
+            f"{name}: the weight {key} has the shape {tuple(there)}, config.json asks for {tuple(wanted)}\n"
+            "save the model again with save_pretrained, or download it again"
+        )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{name} lacks {len(missing)} of the weights that config.json asks for, such as {missing[0]}\n"
+            "a causal language model, whole, is expected; save it again with save_pretrained, or download it again"
+        )
 
 
 def _has_tokenizer(folder: Path) -> bool:
@@ -151,7 +186,9 @@ def _with_adapter(model: PreTrainedModel, source: ModelSource) -> Any:
     refuse_changed_base(source)
     try:
         loaded = PeftModel.from_pretrained(model, adapter, use_safetensors=True)
-    except (RuntimeError, ValueError, OSError, KeyError) as bad:
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as bad:  # a broken file may fail in any way
         reason = next((line.strip() for line in str(bad).splitlines() if "size mismatch" in line), None)
         raise ModelError(
             f"the adapter {adapter} does not fit the base model {source.base}: {reason or _first_line(bad)}"
@@ -220,10 +257,32 @@ def _cannot_load(what: str, name: str, bad: Exception) -> str:
         return (
             f"{name} has no model.safetensors; only safetensors are loaded\nsave the model again with save_pretrained"
         )
-    hint = "" if Path(name).is_dir() else "\ncheck the name, the network and your access to it, or give a local folder"
+    if isinstance(bad, ImportError):
+        return f"cannot load the {what} of {name}: {missing_package(bad)}"
+    hint = "\ncheck the name, the network and your access to it, or give a local folder"
+    if Path(name).is_dir():
+        pointer = next((path for path in sorted(Path(name).iterdir()) if _is_pointer(path)), None)
+        if pointer is not None:
+            return f"{pointer} is a Git LFS pointer, not the file itself\nfetch the files with git lfs pull"
+        hint = "\na file there is damaged or does not belong to it; save or download it again"
     return f"cannot load the {what} of {name}: {_first_line(bad)}{hint}"
 
 
+def _is_pointer(path: Path) -> bool:
+    """Whether a file is what git leaves in place of a large one that it has not fetched."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(POINTER)) == POINTER
+
+
 def _first_line(bad: Exception) -> str:
+    """What went wrong, in one line; a line that ends in a colon goes on in the next."""
     lines = [line.strip() for line in str(bad).splitlines() if line.strip()]
-    return (lines[0] if lines else type(bad).__name__)[:300]
+    told = lines[0] if lines else ""
+    for line in lines[1:]:
+        if not told.endswith(":"):
+            break
+        told += f" {line}"
+    bare = " " not in told or isinstance(bad, KeyError | TypeError | AttributeError)  # says little without its kind
+    return (f"{type(bad).__name__} {told}".strip() if bare else told)[:300]

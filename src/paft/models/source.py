@@ -38,7 +38,10 @@ class ModelSource:
         try:
             settings = yaml.safe_load(read_text(self.run / "config.yaml"))
         except yaml.YAMLError as bad:
-            raise ModelError(f"{self.run / 'config.yaml'} is not YAML: {bad}") from None
+            reason = str(bad).splitlines()[0]
+            raise ModelError(
+                f"{self.run / 'config.yaml'} is not YAML: {reason}; the record of the run is damaged"
+            ) from None
         return settings if isinstance(settings, dict) else {}
 
     def chat(self, asked: str = "auto") -> str:
@@ -70,6 +73,8 @@ def resolve_model(model: str | os.PathLike[str], adapter: str | os.PathLike[str]
         ModelError: a path that is not there, or a folder that holds no model.
     """
     name = os.fspath(model)
+    if not name.strip():
+        raise ModelError(f"the name of the model is empty; give a folder, a hub id such as org/name, or {EMBEDDED!r}")
     if name == EMBEDDED:
         return _with_adapter(ModelSource(str(embedded_folder())), adapter)
     folder = Path(name).expanduser()
@@ -104,8 +109,9 @@ def _with_adapter(source: ModelSource, adapter: str | os.PathLike[str] | None) -
 
 def _base_of(folder: Path) -> str:
     """The base model that an adapter folder names."""
-    base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
-    if not base:
+    config = read_json(folder / ADAPTER_CONFIG)
+    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    if not base or not isinstance(base, str):
         raise ModelError(f"{folder / ADAPTER_CONFIG} names no base model; give it as --model with --adapter {folder}")
     if base == EMBEDDED or (not Path(base).exists() and Path(base).parts[-3:] == ("paft", "resources", "base")):
         return str(embedded_folder())

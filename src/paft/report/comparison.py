@@ -63,6 +63,8 @@ class Comparison:
             same_cells([r for r in records if r.task == name])
         failures = [read_json(path) for place in places for path in sorted((place / "failures").rglob("*.json"))]
         about = [read_json(place / "compare.json") for place in places if (place / "compare.json").is_file()]
+        if not all(isinstance(found, dict) for found in about):
+            raise DataError("compare.json is not what paft compare writes; run paft compare again to write it anew")
         return cls(records, {name: _texts(places, name, records) for name in names}, failures, about)
 
     def methods(self, task: str) -> dict[str, list[Record]]:

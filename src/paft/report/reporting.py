@@ -12,7 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from paft.errors import DataError, InputError, OutputError
-from paft.files import atomic_writer
+from paft.files import atomic_writer, check_place
 from paft.report.ablations import ablation_sheets
 from paft.report.accuracy import accuracy_sheets
 from paft.report.comparison import Comparison
@@ -77,6 +77,7 @@ def report(
     target = places[0] / "report" if output is None else Path(output)
     if target.exists() and not target.is_dir():
         raise OutputError(f"{target} is a file; give a folder as output")
+    check_place(target)
     verdicts = [verdict(comparison, task) for task in _compared(comparison)]
     sheets = all_sheets(comparison)
     return Report(target, verdicts, sheets, _write(comparison, target, formats, verdicts, sheets))

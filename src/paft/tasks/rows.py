@@ -197,7 +197,8 @@ def cell(where: str, row: Mapping[str, Any], column: str) -> str:
         DataError: no such column, or a value that is null, nested or not finite.
     """
     if column not in row:
-        raise DataError(f"{where}: no column {column!r}; found {', '.join(map(str, row)) or 'none'}")
+        found = ", ".join(map(str, row)) or "none"
+        raise DataError(f"{where}: no column {column!r}; found {found}{chats_hint(row)}")
     value = row[column]
     if isinstance(value, str):
         return _checked(where, column, value)
@@ -208,7 +209,10 @@ def cell(where: str, row: Mapping[str, Any], column: str) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         raise DataError(f"{where}: column {column!r} is {value}; expected text or a finite number")
     if isinstance(value, list | tuple | dict | bytes):
-        raise DataError(f"{where}: column {column!r} holds a {type(value).__name__}; expected text or a number")
+        raise DataError(
+            f"{where}: column {column!r} holds a {type(value).__name__}; expected text or a number"
+            f"{chats_hint({column: value})}"
+        )
     return str(value)
 
 
@@ -225,6 +229,15 @@ def _checked(where: str, column: str, value: str) -> str:
                 f"character {bad.start}, which is no text; mend the row"
             ) from None
     return value
+
+
+def chats_hint(row: Mapping[str, Any]) -> str:
+    """What to do about a row that is a conversation: a list of messages with a role and a text; "" for others."""
+    for name, value in row.items():
+        first = value[0] if isinstance(value, list) and value else None
+        if isinstance(first, dict) and {"role", "from"} & set(first) and {"content", "value"} & set(first):
+            return f"\n{name!r} holds conversations; write what is asked and what is answered into columns of their own"
+    return ""
 
 
 def cells(where: str, row: Mapping[str, Any], column: str, count: int) -> tuple[str, ...]:

@@ -9,12 +9,15 @@ from typing import Any
 
 import torch
 from accelerate.utils import DynamoBackend
-from transformers import IntervalStrategy, TrainingArguments
+from transformers import IntervalStrategy, SchedulerType, TrainingArguments
 from transformers.trainer_pt_utils import AcceleratorConfig
 
 from paft.errors import InputError
 from paft.models import pick_dtype
 from paft.models.chat_date import read_day
+from paft.training.packages import check_packages
+from paft.training.ranges import check_numbers
+from paft.training.trial import check_optimizer, check_schedule
 
 METHODS = ("paft", "static-mix", "user")
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")  # of torch.compile
@@ -36,6 +39,7 @@ WITHOUT_EFFECT = {  # fields of TrainingArguments that cannot do here what they 
     "parallelism_config": "a model is shared by FSDP or DeepSpeed (--fsdp, --deepspeed)",
 }
 BATCHING = ("split_batches", "dispatch_batches", "even_batches", "use_seedable_sampler")  # of accelerator_config
+BY_LOSS = ("reduce_lr_on_plateau", "greedy")  # schedules that follow the loss of validation
 
 
 def _help(text: str, **more: Any) -> dict[str, Any]:
@@ -97,7 +101,9 @@ class PaftConfig(TrainingArguments):
     )
 
     learning_rate: float = field(default=1e-4, metadata=_help("The highest learning rate."))
-    lr_scheduler_type: str = field(default="cosine", metadata=_help("The learning rate schedule."))
+    lr_scheduler_type: str = field(
+        default="cosine", metadata=_help("The learning rate schedule.", choices=[kind.value for kind in SchedulerType])
+    )
     warmup_steps: float = field(default=0.1, metadata=_help("Warm-up steps; below 1, a share of all steps."))
     seed: int = field(default=0, metadata=_help("The one seed that decides everything."))
     logging_steps: float = field(default=10, metadata=_help("Log every so many steps; below 1, a share of all."))
@@ -129,6 +135,9 @@ class PaftConfig(TrainingArguments):
             self.tf32 = False  # Trainer would turn it on for the whole process, sweeps and checks included
         super().__post_init__()
         self._refuse_batching()
+        check_packages(self)
+        check_optimizer(self)
+        check_schedule(self)
         self._n_gpu = min(self.n_gpu, 1)  # several GPUs: accelerate launch; DataParallel would split a micro-batch
 
     def validate_by_default(self) -> None:
@@ -137,6 +146,7 @@ class PaftConfig(TrainingArguments):
             self.eval_strategy, self.do_eval = IntervalStrategy.EPOCH, True
 
     def _check(self) -> None:
+        check_numbers(self)
         lowest = {"examples_per_prompt": 1, "max_length": 2, "max_examples": 1, "batch_tokens": 2, "seed": 0}
         lowest |= {"eval_examples": 1, "early_stopping_patience": 0, "per_device_train_batch_size": 1}
         lowest |= {"gradient_accumulation_steps": 1}
@@ -190,6 +200,8 @@ class PaftConfig(TrainingArguments):
     def _choose_precision(self) -> None:
         """Set ``bf16`` or ``fp16`` from ``dtype``; on a GPU ``auto`` takes what it is fast in."""
         on_gpu = torch.cuda.is_available() and not self.use_cpu
+        if self.bf16 and self.fp16:
+            raise InputError("--bf16 and --fp16 contradict each other; give one of them, or --dtype")
         if self.bf16 or self.fp16:
             flag = "bfloat16" if self.bf16 else "float16"
             if self.dtype != "auto" and pick_dtype(self.dtype) != pick_dtype(flag):
@@ -206,7 +218,8 @@ class PaftConfig(TrainingArguments):
 
     def _align_evaluation(self) -> None:
         """A best checkpoint has to be one that was saved when it was evaluated."""
-        if self.eval_strategy == "no" and (self.load_best_model_at_end or self.early_stopping_patience):
+        by_loss = self.lr_scheduler_type in BY_LOSS
+        if self.eval_strategy == "no" and (self.load_best_model_at_end or self.early_stopping_patience or by_loss):
             self.eval_strategy = "epoch"
         if self.early_stopping_patience and self.metric_for_best_model is None:
             self.metric_for_best_model = "loss"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
+import torch
 from peft import LoraConfig, PeftConfig, get_peft_model, prepare_model_for_kbit_training
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as AUTO
 from torch import nn
@@ -83,11 +85,21 @@ def attach(model: PreTrainedModel, peft_config: PeftConfig, seed: int, checkpoin
             peft_config.target_modules = find_targets(model, peft_config.target_modules)
         peft_config.fan_in_fan_out = any(isinstance(m, Conv1D) for m in model.modules())
         peft_config.task_type = peft_config.task_type or "CAUSAL_LM"
+    names = linear_names(model)
     set_seed(seed)
     try:
         return get_peft_model(model, peft_config)
-    except ValueError as bad:
-        there = ", ".join(linear_names(model))
-        raise InputError(
-            f"the adapter does not fit the model: {str(bad).splitlines()[0]}\nlinear layers: {there}"
-        ) from None
+    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RuntimeError) as bad:
+        if isinstance(bad, torch.OutOfMemoryError):
+            raise
+        reason = _reason(bad)
+        there = ", ".join(name for name in names if f"'{name}'" not in reason)
+        hint = f"name layers with --lora-targets, of {there}" if there else "it has no linear layers; --full trains all"
+        raise InputError(f"the adapter does not fit the model: {reason}\n{hint}") from bad
+
+
+def _reason(bad: Exception) -> str:
+    """PEFT's words in one line, without its print-out of a whole module."""
+    text = " ".join(str(bad).split())
+    module = re.match(r"Target module (\w+)\(.*? is not supported", text)
+    return f"a layer of the kind {module[1]} takes no adapter" if module else text[:300] or type(bad).__name__

@@ -13,6 +13,7 @@ import yaml
 from torch import nn
 
 from paft.errors import InputError, ModelError, OutputError
+from paft.files import check_place
 from paft.models import load_model, load_tokenizer, resolve_model
 from paft.training.records import CONFIG, MERGED, PROMPTS
 from paft.training.saving import savable_generation
@@ -50,6 +51,7 @@ def merge(
     target = Path(output)
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise OutputError(f"{output} exists and is not empty; give another output folder")
+    check_place(target)
     source = resolve_model(model, adapter)
     if source.adapter is None:
         raise InputError(f"{model} is a plain model already; expected a run folder with an adapter, or give --adapter")

@@ -90,7 +90,7 @@ def estimate(trainer: PaftTrainer) -> Estimate:
     dataset: Any = trainer.train_dataset
     lengths = [len(item.encoding.input_ids) for item in dataset.encode(rows) if item.encoding is not None]
     mean = sum(lengths) / max(1, len(lengths))
-    steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * batches.steps)
+    steps = total_steps(trainer)
     trained = [p for p in model.parameters() if p.requires_grad]
     micro = min(args.batch_tokens, args.train_batch_size * trainer.longest)
     return Estimate(
@@ -106,6 +106,12 @@ def estimate(trainer: PaftTrainer) -> Estimate:
         activations=micro * _activation_bytes(model.config, trainer),
         micro_tokens=micro,
     )
+
+
+def total_steps(trainer: PaftTrainer) -> int:
+    """Optimiser steps of the whole run."""
+    args = trainer.args
+    return args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * trainer.batches.steps)
 
 
 def known_rows(trainer: PaftTrainer) -> Iterator[Row]:

@@ -17,7 +17,7 @@ import yaml
 from peft import PeftConfig
 
 from paft.errors import DataError, OutputError
-from paft.files import atomic_writer, read_json, read_text, write_json
+from paft.files import atomic_writer, check_place, read_json, read_text, write_json
 from paft.prompts import Prompt, PromptSet
 from paft.tasks.base import Example
 from paft.training.config import PaftConfig
@@ -114,6 +114,7 @@ def check_folder(folder: Path, work: Mapping[str, Any]) -> bool:
         if strangers or folder.is_file():
             found = f" (found {strangers[0]})" if strangers else ""
             raise OutputError(f"{folder} is not empty and holds no training run{found}\ngive another output folder")
+        check_place(folder)
         return False
     here, stored = _flat(_plain(work)), _flat(read_config(folder))
     if MERGED in stored:
@@ -227,7 +228,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and "step" in row:
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
             out.append(row)
     return out
 
@@ -235,7 +236,12 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 def read_result(folder: Path) -> dict[str, Any] | None:
     """What a finished run says of itself; None where it is not finished."""
     path = folder / RESULT
-    return read_json(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    found = read_json(path)
+    if not isinstance(found, dict) or not {"seconds", "steps", "final_loss"} <= set(found):
+        raise DataError(f"{path} is not what a finished run writes; remove the file and train again to write it anew")
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from paft.errors import InputError, PaftError
+from paft.errors import InputError, PaftError, missing_package
 from paft.files import read_json, write_json
 from paft.models import load_model, load_tokenizer, pick_device
 from paft.prompts import Prompt, PromptSet, find_prompts
@@ -173,7 +173,9 @@ def make_config(output: PathLike, method: str, limit: int | None, device: str, t
         return PaftConfig(output_dir=os.fspath(output), method=method, **(plain | training))
     except PaftError:
         raise
-    except (ValueError, TypeError, ImportError, OSError) as bad:
+    except ImportError as bad:
+        raise InputError(f"training options: {missing_package(bad)}") from bad
+    except (ValueError, TypeError, OSError) as bad:
         raise InputError(f"training options: {' '.join(str(bad).split())}") from bad
 
 
@@ -221,4 +223,6 @@ def _selected(path: Path) -> Prompt:
     if not isinstance(chosen, dict) or not chosen.get("text") or not chosen.get("prompt_id"):
         raise InputError(f"{path} is not a selection: expected prompt_id and text")
     source = {"kind": "selection", "strategy": str(chosen.get("method", ""))}
+    if not isinstance(chosen["prompt_id"], str) or not isinstance(chosen["text"], str | list):
+        raise InputError(f"{path} is not a selection: expected text under prompt_id and text")
     return Prompt.from_text(chosen["text"], source, chosen["prompt_id"])

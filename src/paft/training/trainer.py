@@ -39,12 +39,13 @@ from paft.training.loss import accepted_inputs, answer_losses
 from paft.training.micro import ACCELERATOR_START_TOKENS
 from paft.training.parity import choose_packing
 from paft.training.plan import EpochPlan, make_plan, plan_path, read_plan, settle_plan
-from paft.training.preflight import check_lengths
+from paft.training.preflight import check_lengths, total_steps
 from paft.training.records import claim_folder, rewind_metrics, write_records
 from paft.training.resumable import ResumableTrainer
 from paft.training.saving import require_writable, try_saving
 from paft.training.setup import ModelLike, base_digests, load_pair, settle_base, settle_job
 from paft.training.sharding import ask_for_whole_models, look_for_unused, warn_if_whole
+from paft.training.trial import try_optimizer, try_schedule
 from paft.training.validation import Cell, draw_cells, encode_cells, evaluate_cells
 
 logger = logging.getLogger(__name__)
@@ -239,11 +240,14 @@ class PaftTrainer(ResumableTrainer):
         check_same(self.job.work, self._resumed.step if self._resumed else 0)
         with agreed():
             _ = self.longest
+            try_schedule(self, total_steps(self))
             if self.args.should_save:
                 try_saving(self)
         self.packing = choose_packing(self)
         self.data_collator.packed = self.packing.attention is not None
         self.data_collator.padding = self.packing.padding
+        with agreed():
+            try_optimizer(self)  # after the rows that packing was tried on: some optimisers step in the backward pass
         with agreed():
             if self.is_world_process_zero():
                 self._begin_folder()
