@@ -91,6 +91,16 @@ def test_candidates(kind, scoring, normalize, old_runner, vllm, llama, prompts, 
         assert any(a.num_cached_tokens for a in stems), "contexts are not run again for every option"
 
 
+@pytest.mark.parametrize("old_runner", [False, True])
+def test_labels_that_begin_another(old_runner, vllm, llama, prompts, tmp_path, monkeypatch):
+    monkeypatch.setattr(vllm.LLM, "old_runner", old_runner)
+    task = make_task("label", 3)
+    task = Task("labels", "label", task.slots, ("person", "person number", "quiz"), read=task.read)
+    there = sweep(VllmModel(llama), task, prompts, output=tmp_path, dtype="float32")
+    close(there, sweep(llama, task, prompts, dtype="float32"))
+    assert there.summary["answer_end"] == json.loads((tmp_path / "sweep.json").read_text())["answer_end"] == "</s>"
+
+
 def test_what_the_cache_hides_is_asked_again(vllm, llama, prompts):
     """Long answers that begin alike: the cache of the first reaches into the second."""
     task = make_task("label", 3)

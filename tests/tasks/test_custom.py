@@ -121,10 +121,10 @@ def test_an_answer_that_names_no_option_in_its_way(tmp_path: Path) -> None:
 
 
 def test_an_option_that_is_null_is_one_that_the_row_lacks(tmp_path: Path, jsonl) -> None:
-    yaml = CHOICE.replace("train.csv", "train.jsonl")
-    jsonl(tmp_path / "train.jsonl", [{"key": "k", "q": "What?", "one": "a cat", "two": None, "right": "A"}])
-    assert load_task(task_file(tmp_path, yaml)).examples("train")[0].options == ("a cat", "")
-    jsonl(tmp_path / "train.jsonl", [{"key": "k", "q": None, "one": "a cat", "two": "a dog", "right": "A"}])
+    yaml, row = THREE.replace("train.csv", "train.jsonl"), {"key": "k", "one": "a cat", "three": "a cow", "right": "A"}
+    jsonl(tmp_path / "train.jsonl", [{**row, "q": "What?", "two": None}])
+    assert load_task(task_file(tmp_path, yaml)).examples("train")[0].options == ("a cat", "", "a cow")
+    jsonl(tmp_path / "train.jsonl", [{**row, "q": None, "two": "a dog"}])
     with pytest.raises(DataError, match="line 1: column 'q' is null"):
         load_task(task_file(tmp_path, yaml)).examples("train")
 
@@ -283,3 +283,44 @@ def test_demo_task() -> None:
     for split in ("train", "validation", "test"):
         golds = Counter(example.gold for example in task.examples(split))
         assert set(golds) == set(range(len(task.answers)))
+
+
+ROWS = (["key", "q", "one", "two", "three", "right"], ["k1", "Which?", "a nail", "a cork", "a coin", "three"])
+THREE = CHOICE.replace("second: two}", "second: two, third: three}").replace(
+    "[first, second]", "[first, second, third]"
+)
+
+
+def test_rows_with_fewer_options(tmp_path: Path, jsonl) -> None:
+    table(
+        tmp_path / "train.csv",
+        *ROWS,
+        ["k2", "Which?", "a nail", "a cork", " ", "B"],
+        ["k3", "W?", "x", "", "y", "third"],
+    )
+    task = load_task(task_file(tmp_path, THREE))
+    found = [(e.answer, e.options, task.offered(e)) for e in task.examples("train")]
+    assert found == [
+        ("C", ("a nail", "a cork", "a coin"), (0, 1, 2)),
+        ("B", ("a nail", "a cork", " "), (0, 1)),
+        ("C", ("x", "", "y"), (0, 2)),
+    ]
+    jsonl(tmp_path / "train.jsonl", [{"key": "k1", "q": "W?", "one": "a", "two": "b", "three": None, "right": "A"}])
+    task = load_task(task_file(tmp_path, THREE.replace("train.csv", "train.jsonl")))
+    assert [task.offered(e) for e in task.examples("train")] == [(0, 1)]
+    assert [e.options for e in task.questions(tmp_path / "train.jsonl")] == [("a", "b", "")]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (["k2", "Which?", "a nail", "a cork", "", "C"], r"'C', is an option .* not have; expected one of A, B"),
+        (["k2", "Which?", "a nail", "", "a coin", "two"], r"'two', .* expected one of A, C, since column 'two'"),
+        (["k2", "Which?", "", "a cork", "", "B"], r"expected at least two options .* one, two, three; found 1"),
+    ],
+)  # fmt: skip
+def test_an_answer_must_be_an_option_that_is_there(tmp_path: Path, row: list[str], words: str) -> None:
+    table(tmp_path / "train.csv", *ROWS, row)
+    task = load_task(task_file(tmp_path, THREE))
+    with pytest.raises(DataError, match=rf"train\.csv, line 3: .*{words}"):
+        list(task.examples("train"))

@@ -124,3 +124,26 @@ def test_early_stopping_keeps_the_best_weights(tiny_model_dir, tmp_path, prompts
     kept = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / f"checkpoint-{best}")
     assert all(p.equal(q) for p, q in zip(trainer.model.parameters(), kept.parameters(), strict=True))
     assert trainer.evaluate()["eval_loss"] == pytest.approx(losses[best], rel=1e-6)
+
+
+def test_accuracy_where_one_answer_begins_another_or_is_not_offered(tiny_model_dir, tmp_path, prompts, unseen):
+    folder, words = tiny_model_dir("llama"), ("delivery", "delivery return", "repair", "payment")
+    examples = [replace(e, answer=words[e.gold]) for e in make_task().examples("validation")]
+    task = replace(make_task(), answers=words, read=lambda split: examples)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+    def accuracy(answers: tuple[str, ...], end: bool, offered: range) -> float:
+        right = 0
+        for text in UNSEEN:
+            for e in examples:
+                prompt = text.replace("{text}", e.slots["text"]).replace("{hint}", e.slots["hint"])
+                scores = {i: plain_nll(model, tokenizer, prompt, answers[i], end)[0] for i in offered}
+                right += min(scores, key=scores.__getitem__) == e.gold
+        return right / (2 * len(examples))
+
+    found = PaftTrainer(folder, settings(tmp_path / "a"), task, prompts, None, None, unseen).evaluate()
+    assert found["eval_accuracy"] == accuracy(words, True, range(4))
+    few = [replace(e, options=("x", "x", "x", "")) for e in examples]
+    letters = replace(task, type="choice", answers=("A", "B", "C", "D"), read=lambda split: few)
+    found = PaftTrainer(folder, settings(tmp_path / "b"), letters, prompts, None, None, unseen).evaluate()
+    assert found["eval_accuracy"] == accuracy(letters.answers, False, range(3))

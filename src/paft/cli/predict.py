@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paft.cli.options import option
-from paft.cli.quiet import hush_weights, say
+from paft.cli.quiet import hush_weights, say, say_err
 from paft.cli.shared import AdapterOptions, HardwareOptions, ModelOptions, ScoringOptions, TaskOptions, answering
 from paft.cli.verb import SimpleVerb
 from paft.errors import InputError, OutputError
@@ -47,6 +47,8 @@ def run(options: Options) -> int:
         **answering(options),
     )
     rows = [prediction.to_row() for prediction in found]
+    if lost := sum(not prediction.answer for prediction in found):
+        say_err(f"{lost} of {len(found)} answers could not be read: their `answer` is empty, see `text`")
     if options.output is None:
         for row in rows:
             say(json.dumps(row, ensure_ascii=False))

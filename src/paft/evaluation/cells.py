@@ -41,8 +41,9 @@ class Cell:
     Attributes:
         gold: index of the right answer among the candidates; -1 for free answers.
         prediction: index of the answer given; -1 where none was found, and for free answers.
-        text: the generated text; empty where candidates were compared.
-        loglik: sum of log-probabilities (nats) of each candidate's tokens; empty for generation.
+        text: the generated text, reasoning included; empty where candidates were compared.
+        loglik: for each of the task's answers, the sum of its tokens' log-probabilities (nats), with the end token's
+            where one answer begins another, and ``-inf`` where the example does not offer it; empty for generation.
         prompt_tokens: tokens in front of the answer.
         generated_tokens: tokens generated, the end token included.
     """

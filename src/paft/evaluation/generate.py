@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from transformers import PreTrainedTokenizerBase
 
 from paft.evaluation.forward import Forward, Row
 from paft.evaluation.walking import Behind, start_in_parts
+from paft.tasks.reasoning import is_mark
 
 NOTHING = Behind(None, ())
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """The text of one row, without special tokens, and how many tokens it took, the end token included."""
+    """The text of one row and how many tokens it took, the end token included.
+
+    The text is without special tokens, but for marks of reasoning.
+    """
 
     text: str
     tokens: int
@@ -74,5 +79,21 @@ def generated(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Generated:
 
 
 def _decode(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    """The text without special tokens, but for marks of reasoning: without them it would read as the answer."""
+    marks = _special_marks(tokenizer)
+    text, start = "", 0
+    for place in [i for i, token in enumerate(ids) if token in marks]:
+        text += _without_special(tokenizer, ids[start:place]) + marks[ids[place]]
+        start = place + 1
+    return text + _without_special(tokenizer, ids[start:])
+
+
+def _without_special(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return text if isinstance(text, str) else "".join(text)
+
+
+@lru_cache(maxsize=8)
+def _special_marks(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
+    """The special tokens that are marks of reasoning, by their ids."""
+    return {i: t.content for i, t in tokenizer.added_tokens_decoder.items() if t.special and is_mark(t.content)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,7 +14,7 @@ from paft.evaluation.whole import whole
 from paft.models import ModelSource, load_model, load_tokenizer, pick_device, pick_dtype
 from paft.prompts import Prompt, PromptSet
 from paft.prompts.overlap import overlap
-from paft.tasks.base import Example, Task
+from paft.tasks.base import Example, Task, is_worked
 
 Model = str | os.PathLike[str] | tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
@@ -86,3 +86,26 @@ def refuse_unfillable(task: Task, prompts: Iterable[Prompt], example: Example) -
                     f"its slots: {', '.join(example.slots)}",
                     code="unknown-slot",
                 )
+
+
+def refuse_unjudgeable(task: Task, examples: Iterable[Example]) -> None:
+    """Refuse right answers that are worked solutions where answers are compared as they are: none would be right.
+
+    Raises:
+        InputError: names the first such example.
+    """
+    if task.type != "free" or task.match != "exact":
+        return
+    for example in examples:
+        if is_worked(example.answer):
+            raise InputError(
+                f"task {task.name!r}: the right answer of example {example.id} is a worked solution that ends in "
+                f"{example.answer.strip().splitlines()[-1]!r}, which no model repeats word for word\n"
+                "write `match: normalized` in the task YAML: then what follows the last #### is compared"
+            )
+
+
+def refuse_unmeasurable(task: Task, prompts: Iterable[Prompt], examples: Sequence[Example]) -> None:
+    """Both ``refuse_unfillable`` and ``refuse_unjudgeable``."""
+    refuse_unfillable(task, prompts, examples[0])
+    refuse_unjudgeable(task, examples)

@@ -20,7 +20,7 @@ from paft.evaluation.pairs import Pair, TooLong
 from paft.evaluation.scoring import FREE_TOKENS, SPARE_TOKENS, make_scorer
 from paft.evaluation.server import ServerModel
 from paft.evaluation.server_asking import Asker
-from paft.evaluation.server_probe import Way, find_way
+from paft.evaluation.server_probe import ECHOES, Way, alike, find_way
 from paft.evaluation.server_scoring import ServerScorer
 from paft.files import read_json
 from paft.models.identity import model_digest
@@ -64,6 +64,7 @@ class Measured:
 def measure_here(loaded: Loaded, task: Task, options: Options, examples: Sequence[Example]) -> Measured:
     """A model in this process."""
     scorer = make_scorer(loaded.model, loaded.tokenizer, task, options, examples)
+    decides = {"answer_end": scorer.answer_end(examples), **dated(scorer.encoder)}
     return Measured(
         scorer=scorer,
         scoring=options.scoring_of(task),
@@ -71,9 +72,9 @@ def measure_here(loaded: Loaded, task: Task, options: Options, examples: Sequenc
             "dtype": loaded.dtype,
             "weights": model_digest(loaded.model),
             **tokens_identity(scorer.encoder, scorer.end_ids),
-            **dated(scorer.encoder),
+            **decides,
         },
-        record={"model": loaded.name, "adapter": loaded.adapter, "dtype": loaded.dtype, **dated(scorer.encoder)},
+        record={"model": loaded.name, "adapter": loaded.adapter, "dtype": loaded.dtype, **decides},
         running=evaluating(loaded.model),
         facts=lambda: {"shortcuts": scorer.shortcuts.record()},
     )
@@ -96,7 +97,7 @@ def measure_there(
         InputError, ModelError, RunError: what ``find_way`` refuses.
     """
     api = model.api_for(prompts, options.chat)
-    known = None if output is None else _known(Path(output), options, task)
+    known = None if output is None else _known(Path(output), options, task, examples)
     server = model.identity(api)
     if output is not None:
         unsettled = {"scoring"} if options.scoring == "auto" else set()
@@ -104,7 +105,7 @@ def measure_there(
     room = options.max_new_tokens or _room(task, examples)
     asker = Asker(model, api)
     try:
-        way = known or find_way(asker, task, options, room)
+        way = known or find_way(asker, task, examples, options, room)
     except BaseException:
         asker.close()
         raise
@@ -117,6 +118,7 @@ def measure_there(
             "model": model.name,
             "adapter": None,
             "dtype": None,
+            "answer_end": None,
             "backend": "server",
             "base_url": model.base_url,
             "api": api,
@@ -146,8 +148,11 @@ def refuse_local_options(**given: tuple[Any, Any]) -> None:
             )
 
 
-def _known(output: Path, options: Options, task: Task) -> Way | None:
-    """The way that an earlier run of the same sweep has settled on; None where nothing is to be relied on."""
+def _known(output: Path, options: Options, task: Task, examples: Sequence[Example]) -> Way | None:
+    """The way that an earlier run of the same sweep has settled on; None where nothing is to be relied on.
+
+    Older runs scored answers of which one begins another without asking whether they can be told apart.
+    """
     try:
         record = read_json(output / IDENTITY_FILE)
     except PaftError:
@@ -156,7 +161,8 @@ def _known(output: Path, options: Options, task: Task) -> Way | None:
         return None
     if options.scoring != "auto" and record.get("scoring") != options.scoring_of(task):
         return None
-    return Way(str(record["scoring"]), record["logprobs"])
+    way = Way(str(record["scoring"]), record["logprobs"])
+    return None if way.logprobs in ECHOES and alike(task, way.scoring, examples) else way
 
 
 def _room(task: Task, examples: Sequence[Example]) -> int:

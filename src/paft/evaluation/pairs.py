@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from paft.errors import EncodingError, InputError
+from paft.evaluation.candidates import Candidates
 from paft.evaluation.planning import Ids
 from paft.models import Encoder, Parts, TooLongError
 from paft.models.encoding import Rendered
 from paft.prompts import Prompt
 from paft.tasks.base import Example
 
-SPARE_BYTES = 8  # BOS and the space before the answer
+SPARE_BYTES = 8  # BOS, the space before the answer, the end token
 AT_ONCE = 512  # pairs given to the tokenizer together; what it returns is many times as large as the ids
 
 
@@ -58,7 +59,7 @@ class Tokens:
     Attributes:
         contexts: the tokens before each candidate's: one array for all, unless a tokenizer's merges reach back over
             the boundary.
-        candidates: the tokens of each candidate.
+        candidates: the tokens of each candidate, the end token among them where one is scored.
     """
 
     contexts: list[Ids]
@@ -73,10 +74,10 @@ class Tokens:
 def encode_candidates(
     encoder: Encoder,
     pairs: Sequence[Pair],
-    candidates: Callable[[Example], Sequence[str]],
+    candidates: Candidates,
     on_long: Literal["error", "none"] = "error",
 ) -> list[Tokens | None]:
-    """Every pair with every candidate answer, without end token; None where it is too long and may be.
+    """Every pair with every candidate answer; None where it is too long and may be.
 
     Raises:
         EncodingError: a pair that cannot be encoded, or TooLongError; the message names it.
@@ -84,12 +85,14 @@ def encode_candidates(
     out: list[Tokens | None] = []
     for start in range(0, len(pairs), AT_ONCE):
         part = pairs[start : start + AT_ONCE]
-        items = [(p.prompt.render(p.example.slots), candidates(p.example)) for p in part]
+        items = [(p.prompt.render(p.example.slots), candidates.of(p.example)) for p in part]
+        ends = candidates.ended(p.example for p in part)
+        ended = {i for i, end in enumerate(ends) if end}
         try:
-            out += map(_tokens, encoder.encode_answers(items, on_long))
+            out += map(_tokens, encoder.encode_answers(items, on_long, ended))
         except EncodingError as bad:
-            for pair, item in zip(part, items, strict=True):
-                _name_error(encoder, pair, item, on_long)
+            for pair, item, end in zip(part, items, ends, strict=True):
+                _name_error(encoder, pair, item, on_long, end)
             raise bad
     return out
 
@@ -105,11 +108,11 @@ def _tokens(parts: Sequence[Parts] | None) -> Tokens | None:
 
 
 def _name_error(
-    encoder: Encoder, pair: Pair, item: tuple[Rendered, Sequence[str]], on_long: Literal["error", "none"]
+    encoder: Encoder, pair: Pair, item: tuple[Rendered, Sequence[str]], on_long: Literal["error", "none"], end: bool
 ) -> None:
     """Raise the error of this pair, with its name, if it has one."""
     try:
-        encoder.encode_answers([item], on_long)
+        encoder.encode_answers([item], on_long, {0} if end else ())
     except TooLongError:
         raise TooLong(pair, encoder.max_length).error() from None
     except EncodingError as named:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from paft.evaluation.scoring import make_scorer
 from paft.models import resolve_model
 from paft.prompts import Prompt
 from paft.tasks.base import Example, Task
+from paft.tasks.reasoning import without_reasoning
 
 CHUNK = 1024  # pairs encoded and sorted by length together
 
@@ -30,9 +32,9 @@ class Prediction:
 
     Attributes:
         prediction: index among the task's answers; -1 where none was found, and for free answers.
-        answer: the letter, label word or free answer; "" where none was found.
+        answer: the letter, label word or free answer, reasoning taken off; "" where none was found.
         text: the generated text; empty where candidates were compared.
-        loglik: sum of log-probabilities (nats) of each candidate's tokens; empty for generation.
+        loglik: as a sweep's cells have it; empty for generation.
     """
 
     prompt_id: str
@@ -43,8 +45,8 @@ class Prediction:
     loglik: tuple[float, ...]
 
     def to_row(self) -> dict[str, Any]:
-        """The prediction as a JSON object."""
-        return {**asdict(self), "loglik": list(self.loglik)}
+        """The prediction as a JSON object; JSON has no ``-inf``, so there the value is null."""
+        return {**asdict(self), "loglik": [value if isfinite(value) else None for value in self.loglik]}
 
 
 def predict(
@@ -101,7 +103,7 @@ def predict(
 
 
 def _prediction(task: Task, cell: Cell) -> Prediction:
-    answer = cell.text.strip() if task.type == "free" else ""
+    answer = without_reasoning(cell.text).text.strip() if task.type == "free" else ""
     if cell.prediction >= 0:
         answer = task.answers[cell.prediction]
     return Prediction(cell.prompt_id, cell.example_id, cell.prediction, answer, cell.text, cell.loglik)

@@ -17,6 +17,7 @@ from paft.evaluation.cells import IDENTITY_FILE, SUMMARY_FILE, Cell, read_cells
 from paft.evaluation.statistics import Interval, Summary, crossed_bootstrap, paired_difference, summarize
 from paft.files import read_json
 from paft.tasks.base import normalize
+from paft.tasks.reasoning import without_reasoning
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,16 @@ class SweepResult:
         """A code for each answer, equal where the answers are; free answers are compared normalized."""
         if (self.gold_n >= 0).any():
             return self.prediction_pn.astype(np.int64)
-        texts = [[normalize(c.text) for c in row] for row in self.cells_pn]
+        texts = [[normalize(without_reasoning(c.text).text) for c in row] for row in self.cells_pn]
         codes = np.unique(np.array(texts), return_inverse=True)[1]
         return np.asarray(codes, dtype=np.int64).reshape(len(texts), -1)
 
     @property
     def loglik_pnk(self) -> NDArray[np.float32]:
-        """Log-likelihood (nats) of each candidate; where examples have fewer candidates than others, NaN follows."""
+        """Log-likelihood (nats) of each answer, -inf of one that the example does not offer.
+
+        Where examples have fewer option texts than others, NaN follows.
+        """
         width = max(len(c.loglik) for row in self.cells_pn for c in row)
         padded = [[[*c.loglik, *([np.nan] * (width - len(c.loglik)))] for c in row] for row in self.cells_pn]
         return np.array(padded, dtype=np.float32)

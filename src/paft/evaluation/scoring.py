@@ -14,6 +14,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from paft.errors import RunError
 from paft.evaluation.asked import Asked
+from paft.evaluation.candidates import Candidates, answer_end
 from paft.evaluation.cells import Cell
 from paft.evaluation.forward import Forward
 from paft.evaluation.generate import Generated, greedy
@@ -35,6 +36,7 @@ from paft.evaluation.walking import Batch, Behind, Walk
 from paft.models import Encoder
 from paft.models.limits import Limits
 from paft.tasks.base import Example, Task
+from paft.tasks.reasoning import left_open
 
 CPU_TOKENS = 512  # small enough that what a layer hands to the next stays in the processor's cache
 CPU_RUN_TOKENS = 1024
@@ -72,6 +74,10 @@ class Scorer(ABC):
         self.limited = options.batch_tokens is not None  # a limit that was asked for is kept, or it is an error
         self.max_logits = max(1, LOGITS // self.forward.vocabulary)
 
+    def answer_end(self, examples: Sequence[Example]) -> str | None:
+        """The end token, as text, if candidates of these examples are scored with it; else None."""
+        return None
+
     @abstractmethod
     def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
         """The cells of ``pairs``, one list per batch, longest pairs first.
@@ -101,12 +107,17 @@ class Scorer(ABC):
 class CandidateScorer(Scorer):
     """``likelihood`` and ``continuation``: the candidate answer that the model finds likeliest."""
 
-    def candidates(self, example: Example) -> Sequence[str]:
-        """The full option texts for ``continuation`` of a choice, else the task's answers."""
-        return example.options if self.scoring == "continuation" and example.options else self.task.answers
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, options: Options
+    ) -> None:
+        super().__init__(model, tokenizer, task, options)
+        self.candidates = Candidates(task, self.scoring, self.encoder)
+
+    def answer_end(self, examples: Sequence[Example]) -> str | None:
+        return answer_end(self.candidates, self.encoder, examples)
 
     def too_long(self, pairs: Sequence[Pair]) -> list[TooLong]:
-        room = [max(len(c.encode()) for c in self.candidates(p.example)) for p in pairs]
+        room = [max(len(c.encode()) for c in self.candidates.of(p.example)) for p in pairs]
         doubtful = [p for p, size in zip(pairs, room, strict=True) if may_be_long(self.encoder, p, size)]
         encoded = encode_candidates(self.encoder, doubtful, self.candidates, on_long="none")
         return [TooLong(p, self.encoder.max_length) for p, e in zip(doubtful, encoded, strict=True) if e is None]
@@ -140,14 +151,15 @@ class CandidateScorer(Scorer):
         room = max(len(query.context) + query.rest(True) for query in rest)
         return log_likelihoods(self.forward, rest, batch.behind.take(room))
 
-    def _cell(self, pair: Pair, tokens: Tokens, loglik: NDArray[np.float32]) -> Cell:
-        if not np.isfinite(loglik).all():
+    def _cell(self, pair: Pair, tokens: Tokens, found: NDArray[np.float32]) -> Cell:
+        if not np.isfinite(found).all():
             raise RunError(
-                f"{pair.name}: the log-likelihoods {loglik.tolist()} are not all finite numbers\n"
+                f"{pair.name}: the log-likelihoods {found.tolist()} are not all finite numbers\n"
                 "the weights may be broken, or too large for this dtype: try --dtype float32"
             )
         # argmax gives the first of equals
-        prediction = int(np.argmax(loglik.astype(np.float64) / self._divisors(pair.example, tokens)))
+        best = int(np.argmax(found.astype(np.float64) / self._divisors(pair.example, tokens)))
+        prediction = self.candidates.places(pair.example)[best]
         return Cell(
             prompt_id=pair.prompt.id,
             example_id=pair.example.id,
@@ -155,7 +167,7 @@ class CandidateScorer(Scorer):
             prediction=prediction,
             text="",
             correct=prediction == pair.example.gold,
-            loglik=tuple(loglik.tolist()),
+            loglik=tuple(self.candidates.spread(pair.example, found).tolist()),
             prompt_tokens=len(tokens.contexts[0]),
         )
 
@@ -163,7 +175,7 @@ class CandidateScorer(Scorer):
         if self.normalize == "tokens":
             return np.array(list(map(len, tokens.candidates)), dtype=np.float64)
         if self.normalize == "bytes":
-            return np.array([len(text.encode()) for text in self.candidates(example)], dtype=np.float64)
+            return np.array([len(text.encode()) for text in self.candidates.of(example)], dtype=np.float64)
         return np.ones(len(tokens.candidates))
 
 
@@ -215,34 +227,37 @@ class GenerateScorer(Scorer):
         batches = Walk(self.forward, prompts, more, self.batch_tokens, self.max_logits, self.run_tokens).batches()
         while (batch := self._run(partial(next, batches, None))) is not None:
             rows = [prompts[i][begin:] for i, begin in zip(batch.members, batch.begins, strict=True)]
-            examples = [pairs[i].example for i in batch.members]
-            made = self._run(partial(self._greedy, rows, examples, batch.behind))
+            members = [pairs[i] for i in batch.members]
+            made = self._run(partial(self._greedy, rows, members, batch.behind))
             yield [self._cell(pairs[i], len(prompts[i]), text) for i, text in zip(batch.members, made, strict=True)]
 
     def _fits(self, ids: Ids) -> bool:
         return len(ids) + self.max_new_tokens <= self.encoder.max_length
 
-    def _greedy(self, rows: Sequence[Ids], examples: Sequence[Example], behind: Behind) -> list[Generated]:
+    def _greedy(self, rows: Sequence[Ids], pairs: Sequence[Pair], behind: Behind) -> list[Generated]:
         def satisfied(row: int, text: str) -> bool:
-            return self._complete(examples[row], text)
+            return self._complete(pairs[row], text)
 
         room = self.max_new_tokens
         return greedy(self.forward, self.tokenizer, rows, self.end_ids, room, satisfied, behind, self.run_tokens)
 
-    def _complete(self, example: Example, text: str) -> bool:
-        """Whether the lines written so far hold the whole answer; a free answer that is not known has no last line."""
-        if self.task.type != "free":
-            return self.task.settled(text)
-        return bool(example.answer) and text.lstrip().count("\n") > example.answer.strip().count("\n")
+    def _complete(self, pair: Pair, text: str) -> bool:
+        """Whether the lines written so far hold the whole answer."""
+        return self.task.complete(pair.example, self._opening(pair) + text)
+
+    def _opening(self, pair: Pair) -> str:
+        """The mark of reasoning that the prompt leaves open; what is written goes on from it."""
+        return left_open(self.encoder.prompt_text(pair.prompt.render(pair.example.slots)))
 
     def _cell(self, pair: Pair, prompt_tokens: int, made: Generated) -> Cell:
-        prediction, correct = self.task.judge(pair.example, made.text)
+        text = self._opening(pair) + made.text
+        prediction, correct = self.task.judge(pair.example, text)
         return Cell(
             prompt_id=pair.prompt.id,
             example_id=pair.example.id,
             gold=pair.example.gold,
             prediction=prediction,
-            text=made.text,
+            text=text,
             correct=correct,
             prompt_tokens=prompt_tokens,
             generated_tokens=made.tokens,

@@ -13,7 +13,6 @@ from paft.errors import EncodingError, ModelError, RunError
 from paft.evaluation.server import DEFAULT_KEY, ServerModel
 from paft.evaluation.server_replies import (
     Listed,
-    OnlyThoughts,
     Scored,
     Straddled,
     Usage,
@@ -185,11 +184,6 @@ class Asker:
             raise EncodingError(
                 "one token covers the end of the prompt and the start of the answer\n"
                 "end the template differently, for example with 'Answer:'"
-            ) from None
-        except OnlyThoughts:
-            raise RunError(
-                f"the model spent all {max_tokens} tokens on reasoning and wrote no answer\n"
-                "give more with --max-new-tokens, or switch reasoning off with --extra-body"
             ) from None
         finally:
             await self._budget.release(hold)

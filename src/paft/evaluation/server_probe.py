@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from paft.errors import InputError, RunError
+from paft.evaluation.candidates import Candidates
 from paft.evaluation.options import Options
 from paft.evaluation.server_asking import Asker, PromptTooLong, Unsupported
-from paft.tasks.base import Task
+from paft.tasks.base import Example, Task
+from paft.tasks.reasoning import without_reasoning
 
 QUESTION = "Is the sky blue on a clear day?\nA. yes\nB. no\nAnswer:"
+ECHOES = ("echo", "echo-0")
 TOP = (20, 5)  # how many tokens to have listed; some servers list no more than five
 
 
@@ -36,11 +41,12 @@ class Way:
         return f"scored by the {self.logprobs.removeprefix('top-')} likeliest first tokens"
 
 
-def find_way(asker: Asker, task: Task, options: Options, max_new_tokens: int) -> Way:
+def find_way(asker: Asker, task: Task, examples: Sequence[Example], options: Options, max_new_tokens: int) -> Way:
     """The way of scoring to use.
 
     ``auto`` takes log-likelihoods where the server can score a whole text, else generation: a list of the likeliest
-    tokens may lack all answers half-way through a sweep, so it is only used where ``likelihood`` is asked for.
+    tokens may lack all answers half-way through a sweep, so it is only used where ``likelihood`` is asked for. Answers
+    of which one's tokens begin another's need the end token behind them, which no server scores: they are generated.
 
     Raises:
         InputError: the scoring asked for is not to be had from this server.
@@ -51,6 +57,9 @@ def find_way(asker: Asker, task: Task, options: Options, max_new_tokens: int) ->
     scoring = options.scoring_of(task)
     if scoring != "generate":
         logprobs, lacks = asker.run(_likelihoods(asker, task, options, auto))
+        if logprobs in ECHOES:
+            lacks = asker.run(_begins_another(asker, alike(task, scoring, examples), 0 if logprobs == "echo-0" else 1))
+            logprobs = None if lacks else logprobs
         if logprobs is not None:
             return Way(scoring, logprobs)
         if not auto:
@@ -61,9 +70,14 @@ def find_way(asker: Asker, task: Task, options: Options, max_new_tokens: int) ->
 
 async def _hello(asker: Asker, max_new_tokens: int) -> None:
     try:
-        await asker.write(QUESTION, max_new_tokens)
+        written = await asker.write(QUESTION, max_new_tokens)
     except PromptTooLong as bad:
         raise RunError(f"the server has no room for a prompt of {len(QUESTION)} characters: {bad}") from None
+    if without_reasoning(written.text).open:
+        raise RunError(
+            f"the model spent all {max_new_tokens} tokens on reasoning and wrote no answer\n"
+            "give more with --max-new-tokens, or switch reasoning off with --extra-body"
+        )
 
 
 async def _likelihoods(asker: Asker, task: Task, options: Options, auto: bool) -> tuple[str | None, str]:
@@ -84,6 +98,30 @@ async def _likelihoods(asker: Asker, task: Task, options: Options, auto: bool) -
                 return None, "answers that are not listed cannot be compared by --normalize bytes"
             return f"top-{top}", ""
     return None, lacks
+
+
+def alike(task: Task, scoring: str, examples: Iterable[Example]) -> list[tuple[str, ...]]:
+    """The candidates that are compared with each other and of which one's text begins another's, without the rest."""
+    candidates = Candidates(task, scoring)
+    groups = {candidates.group(example) for example in examples}
+    found = [
+        tuple(a for a in set(g) if any(a != b and (a.startswith(b) or b.startswith(a)) for b in g)) for g in groups
+    ]
+    return sorted(tuple(sorted(group)) for group in found if group)
+
+
+async def _begins_another(asker: Asker, groups: Sequence[Sequence[str]], extra: int) -> str:
+    """Which answer's tokens begin another's, or "" where none does; after a space and at the start of a line."""
+    for group in groups:
+        for start, space in ((QUESTION, " "), (f"{QUESTION}\n", "")):
+            rows = [((await asker.echo(start, f"{space}{answer}", extra)).tokens, answer) for answer in group]
+            for (short, one), (long, other) in pairwise(sorted(rows)):
+                if short != long and long[: len(short)] == short:
+                    return (
+                        f"the answer {one!r} begins the answer {other!r}; what tells them apart is the token that ends "
+                        "an answer, which a server does not score"
+                    )
+    return ""
 
 
 async def _attempt(asked: Any) -> str:

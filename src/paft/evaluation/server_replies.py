@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from paft.prompts.generation.connection import Received, Unreadable
+from paft.tasks.reasoning import CLOSE, OPEN
 
 
 class Straddled(Exception):
     """One token covers the end of the prompt and the start of the answer."""
-
-
-class OnlyThoughts(Exception):
-    """All tokens went into reasoning, and none into the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +43,12 @@ class Scored:
     """The log-likelihood (nats) of an answer that was sent along.
 
     Attributes:
-        answer_tokens: how many tokens the answer has.
+        tokens: the answer's tokens, as the server writes them.
         before: tokens in front of it.
     """
 
     loglik: float
-    answer_tokens: int
+    tokens: tuple[str, ...]
     before: int
     usage: Usage
 
@@ -65,7 +62,7 @@ class Listed:
 
 
 def read_written(got: Received, sent_chars: int) -> Written:
-    """The generated text. Raises Unreadable, and OnlyThoughts where reasoning took all tokens."""
+    """The generated text; what a server gives apart as reasoning stands before it, between marks. Raises Unreadable."""
     value, choice = _choice(got)
     text = choice.get("text")
     if text is None and isinstance(choice.get("message"), dict):
@@ -101,7 +98,7 @@ def read_echo(got: Received, sent: str, answer: str) -> Scored:
     numbers = values[start:count]
     if start == 0 or not all(_number(v) for v in numbers):
         raise Unreadable("a token of the answer has no log-probability")
-    return Scored(math.fsum(numbers), count - start, start, usage)
+    return Scored(math.fsum(numbers), tuple(tokens[start:count]), start, usage)
 
 
 def read_listed(got: Received, sent_chars: int) -> Listed:
@@ -162,21 +159,27 @@ def _choice(got: Received) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 
 def _message_text(choice: Mapping[str, Any], value: Mapping[str, Any]) -> Any:
-    """The content of a chat message; null, as with a refusal, is an empty text."""
+    """The content of a chat message, its reasoning in front; null, as with a refusal, is an empty text.
+
+    Where reasoning took all tokens, nothing closes it.
+    """
     message = choice["message"]
-    content = message.get("content")
+    content, thoughts = message.get("content"), message.get("reasoning_content") or message.get("reasoning")
+    thoughts = thoughts if isinstance(thoughts, str) else ""
     if isinstance(content, list):
         content = "".join(p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str))
-    if not content and choice.get("finish_reason") == "length" and _thought(message, value):
-        raise OnlyThoughts
-    return "" if content is None and "content" in message else content
+    if not content and choice.get("finish_reason") == "length" and (thoughts or _thought(value)):
+        return OPEN + thoughts
+    if content is None and ("content" in message or thoughts):
+        content = ""
+    return OPEN + thoughts + CLOSE + content if thoughts and isinstance(content, str) else content
 
 
-def _thought(message: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+def _thought(value: Mapping[str, Any]) -> bool:
+    """Whether the server counts tokens of reasoning, which it does not show."""
     usage = value.get("usage")
     details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
-    counted = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    return bool(message.get("reasoning_content") or message.get("reasoning") or counted)
+    return isinstance(details, dict) and bool(details.get("reasoning_tokens"))
 
 
 def _usage(value: Mapping[str, Any], sent_chars: int, written_chars: int) -> Usage:

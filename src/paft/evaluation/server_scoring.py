@@ -11,6 +11,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from paft.errors import EncodingError, RunError
+from paft.evaluation.candidates import Candidates
 from paft.evaluation.cells import Cell, CellStore, Key
 from paft.evaluation.pairs import Pair, TooLong, empty_prompt
 from paft.evaluation.server_asking import Asker, PromptTooLong, Sent
@@ -19,6 +20,7 @@ from paft.evaluation.server_probe import Way
 from paft.evaluation.server_replies import Listed
 from paft.models import TooLongError
 from paft.tasks.base import Example, Task
+from paft.tasks.reasoning import left_open
 
 
 class Undecided(Exception):
@@ -44,6 +46,7 @@ class ServerScorer:
     ) -> None:
         self.asker, self.task, self.way = asker, task, way
         self.normalize, self.max_new_tokens, self.on_long = normalize, max_new_tokens, on_long
+        self.candidates = Candidates(task, way.scoring)
         self.journal = ServerJournal(None)
         self._parts: dict[Key, dict[int, Answered]] = {}
 
@@ -116,14 +119,10 @@ class ServerScorer:
         if failures:
             raise failures[0]
 
-    def candidates(self, example: Example) -> Sequence[str]:
-        """The full option texts for ``continuation`` of a choice, else the task's answers."""
-        return example.options if self.way.scoring == "continuation" and example.options else self.task.answers
-
     def _missing(self, pair: Pair) -> list[int]:
         """The parts of a cell that are still to be asked for."""
         by_echo = self.way.logprobs is not None and self.way.logprobs.startswith("echo")
-        parts = range(len(self.candidates(pair.example)) if by_echo else 1)
+        parts = range(len(self.candidates.of(pair.example)) if by_echo else 1)
         found = self._parts.get((pair.prompt.id, pair.example.id), {})
         return [part for part in parts if part not in found]
 
@@ -156,11 +155,11 @@ class ServerScorer:
             written = await self.asker.write(sent, self.max_new_tokens)
             return Answered(*ids, [], written.text, 0, written.usage.prompt_tokens, written.usage)
         if logprobs.startswith("echo") and isinstance(sent, str):
-            answer = _answer_text(sent, self.candidates(pair.example)[part])
+            answer = _answer_text(sent, self.candidates.of(pair.example)[part])
             scored = await self.asker.echo(sent, answer, 0 if logprobs == "echo-0" else 1)
-            return Answered(*ids, [scored.loglik], "", scored.answer_tokens, scored.before, scored.usage)
+            return Answered(*ids, [scored.loglik], "", len(scored.tokens), scored.before, scored.usage)
         listed = await self.asker.listed(sent, int(logprobs.removeprefix("top-")))
-        values = self._listed(sent, listed)
+        values = self._listed(sent, listed, self.candidates.of(pair.example))
         return Answered(*ids, values, "", 1, listed.usage.prompt_tokens, listed.usage)
 
     def sent(self, pair: Pair) -> Sent:
@@ -175,8 +174,8 @@ class ServerScorer:
             raise empty_prompt(pair)
         return text
 
-    def _listed(self, sent: Sent, listed: Listed) -> list[float | None]:
-        """The log-probability of each answer as the first token; None for one that is not listed.
+    def _listed(self, sent: Sent, listed: Listed, answers: Sequence[str]) -> list[float | None]:
+        """The log-probability of each of ``answers`` as the first token; None for one that is not listed.
 
         Where the prompt ends is the server's secret under the chat API, so that there an answer counts with and
         without a space in front. What is not listed is less likely than all that is: the likeliest answer is known.
@@ -184,7 +183,7 @@ class ServerScorer:
         Raises:
             Undecided: it is not, or no answer is listed at all.
         """
-        chat, answers = self.asker.api == "chat", self.task.answers
+        chat = self.asker.api == "chat"
         wanted = [(a, f" {a}") if chat or not isinstance(sent, str) else (_answer_text(sent, a),) for a in answers]
         found = [[value for token, value in listed.tokens if token in spellings] for spellings in wanted]
         if not any(found):
@@ -213,22 +212,22 @@ class ServerScorer:
             return None
         found = self._parts.pop((pair.prompt.id, pair.example.id))
         parts = [found[part] for part in sorted(found)]
-        example, first = pair.example, parts[0]
+        example, first, places = pair.example, parts[0], self.candidates.places(pair.example)
         cell = partial(Cell, pair.prompt.id, example.id, example.gold)
         if self.way.logprobs is None:
-            text = self._cut(example, first.text)
+            text = self._cut(pair, first.text)
             prediction, correct = self.task.judge(example, text)
             generated = first.usage.completion_tokens
             return cell(prediction, text, correct, prompt_tokens=first.before, generated_tokens=generated)
         values = [-np.inf if value is None else value for part in parts for value in part.loglik]
         loglik = np.array(values, dtype=np.float32)
         # argmax gives the first of equals
-        prediction = int(np.argmax(loglik.astype(np.float64) / self._divisors(example, parts)))
-        correct = prediction == example.gold
-        return cell(prediction, "", correct, tuple(loglik.tolist()), prompt_tokens=first.before)
+        prediction = places[int(np.argmax(loglik.astype(np.float64) / self._divisors(example, parts)))]
+        spread = tuple(self.candidates.spread(example, loglik).tolist())
+        return cell(prediction, "", prediction == example.gold, spread, prompt_tokens=first.before)
 
     def _divisors(self, example: Example, parts: Sequence[Answered]) -> np.ndarray:
-        candidates = self.candidates(example)
+        candidates = self.candidates.of(example)
         if self.normalize == "tokens":
             counts = [part.answer_tokens for part in parts]
             return np.array(counts if len(counts) == len(candidates) else [1] * len(candidates), dtype=np.float64)
@@ -236,20 +235,18 @@ class ServerScorer:
             return np.array([len(text.encode()) for text in candidates], dtype=np.float64)
         return np.ones(len(candidates))
 
-    def _cut(self, example: Example, text: str) -> str:
+    def _cut(self, pair: Pair, text: str) -> str:
         """The text up to the line that completes the answer, where a model in process stops as well.
 
-        The server itself is given no stop word: many a model opens with a line break.
+        The server itself is given no stop word: many a model opens with a line break. A mark of reasoning that the
+        prompt leaves open stands in front.
         """
+        sent = self.sent(pair)
+        text = (left_open(sent) if isinstance(sent, str) and self.asker.api == "completions" else "") + text
         end = text.find("\n")
         while end >= 0:
-            line = text[: end + 1]
-            if self.task.type != "free":
-                complete = self.task.parse(line) >= 0
-            else:
-                complete = bool(example.answer) and line.lstrip().count("\n") > example.answer.strip().count("\n")
-            if complete:
-                return line
+            if self.task.complete(pair.example, text[: end + 1]):
+                return text[: end + 1]
             end = text.find("\n", end + 1)
         return text
 

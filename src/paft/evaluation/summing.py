@@ -10,6 +10,7 @@ from paft.evaluation.quick_result import Quick, QuickResult, quick_summary
 from paft.evaluation.result import SweepResult
 from paft.prompts import PromptSet
 from paft.tasks.base import Example
+from paft.tasks.reasoning import without_reasoning
 
 FORMAT_VERSION = 1
 
@@ -44,10 +45,29 @@ def summed_up(
         tokens_generated=sum(c.generated_tokens for c in cells),
         truncated=0,  # nothing is ever cut: too long is an error, or dropped
         dropped=len(dropped),
+        **_read(cells, record["scoring"]),
         **record,
         per_prompt=per_prompt,
     )
     return result
+
+
+def _read(cells: Sequence[Cell], scoring: str) -> dict[str, Any]:
+    """Shares of the generated answers; None where candidates were compared.
+
+    ``unreadable``: no answer was found; of free answers: nothing is left but spaces. ``reasoning``: reasoning was taken
+    off. ``reasoning_cut``: the text ends within it.
+    """
+    if scoring != "generate":
+        return dict.fromkeys(("unreadable", "reasoning", "reasoning_cut"))
+    read = [without_reasoning(cell.text) for cell in cells]
+    lost = [c.prediction < 0 if c.gold >= 0 else not r.text.strip() for c, r in zip(cells, read, strict=True)]
+    whole = max(1, len(cells))
+    return {
+        "unreadable": sum(lost) / whole,
+        "reasoning": sum(r.reasoned for r in read) / whole,
+        "reasoning_cut": sum(r.open for r in read) / whole,
+    }
 
 
 def _numbers(result: SweepResult, top: float, seed: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from paft.errors import InputError
 from paft.evaluation.cells import CellStore, refuse_other_work, unrecorded
 from paft.evaluation.dating import agreed_date
 from paft.evaluation.identity import examples_digest, prompts_digest
-from paft.evaluation.loaded import Model, load, refuse_trained, refuse_unfillable
+from paft.evaluation.loaded import Model, load, refuse_trained, refuse_unmeasurable
 from paft.evaluation.measured import Measured, Scores, measure_here, measure_there, refuse_local_options, told
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair
@@ -127,7 +127,7 @@ def sweep(
         if not allow_overlap:
             refuse_trained(source, prompts)
     examples = task.examples(split, limit)
-    refuse_unfillable(task, prompts, examples[0])
+    refuse_unmeasurable(task, prompts, examples)
     identity = _identity(task, prompts, split, examples, options, settled, on_long)
     part = Quick.planned(quick, len(prompts), len(examples), seed, output)
     if isinstance(model, ServerModel | VllmModel):

@@ -12,6 +12,7 @@ from typing import Any
 from transformers import AutoConfig, GenerationConfig, PretrainedConfig, PreTrainedTokenizerBase
 
 from paft.errors import InputError, ModelError
+from paft.evaluation.candidates import Candidates, answer_end
 from paft.evaluation.cells import refuse_other_work
 from paft.evaluation.dating import dated
 from paft.evaluation.identity import tokens_identity
@@ -63,7 +64,9 @@ def measure_vllm(
     if adapter is not None:
         weights += f" and {folder_digest(adapter, ADAPTER_CONFIG)}"
     ends = end_ids(encoder, _generation(folder, config)) if options.scoring_of(task) == "generate" else None
-    decides = {**model.identity, "weights": weights, **tokens_identity(encoder, ends), **dated(encoder)}
+    end = _answer_end(encoder, task, options, examples)
+    decides = {**model.identity, "weights": weights, "answer_end": end}
+    decides |= {**tokens_identity(encoder, ends), **dated(encoder)}
     if output is not None:
         refuse_other_work(output, {**identity, **decides})
     engine = _engine(
@@ -91,6 +94,7 @@ def measure_vllm(
             "model": model.name,
             "adapter": source.adapter,
             "dtype": engine.dtype,
+            "answer_end": end,
             **dated(encoder),
             "backend": "vllm",
             "vllm": engine.version,
@@ -139,6 +143,11 @@ def _scorer(
         return VllmCandidates(engine, encoder, tokenizer, task, options)
     room = answer_room(tokenizer, task, options, examples)
     return VllmGenerate(engine, encoder, tokenizer, task, options, room, ends)
+
+
+def _answer_end(encoder: Encoder, task: Task, options: Options, examples: Sequence[Example]) -> str | None:
+    scoring = options.scoring_of(task)
+    return None if scoring == "generate" else answer_end(Candidates(task, scoring, encoder), encoder, examples)
 
 
 def _generation(folder: Path, config: PretrainedConfig) -> GenerationConfig:

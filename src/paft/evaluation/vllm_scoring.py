@@ -8,6 +8,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from paft.evaluation.asked import Asked
+from paft.evaluation.candidates import Candidates
 from paft.evaluation.cells import Cell
 from paft.evaluation.forward import Row
 from paft.evaluation.generate import Generated, generated, line_done
@@ -33,6 +34,7 @@ class VllmCandidates(CandidateScorer):
         # the parent's own set-up is about a model in this process
         self.engine, self.encoder, self.tokenizer, self.task = engine, encoder, tokenizer, task
         self.scoring, self.normalize = options.scoring_of(task), options.normalize
+        self.candidates = Candidates(task, self.scoring, encoder)
 
     def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
         tokens = self.encoded(pairs)
@@ -70,19 +72,19 @@ class VllmGenerate(GenerateScorer):
         prompts = self.encoded(pairs)
         order = in_order(prompts)
         for members in portions(order, [1] * len(order)):
-            made = self._write([prompts[i] for i in members], [pairs[i].example for i in members])
+            made = self._write([prompts[i] for i in members], [pairs[i] for i in members])
             yield [self._cell(pairs[i], len(prompts[i]), text) for i, text in zip(members, made, strict=True)]
 
-    def _write(self, prompts: Sequence[Ids], examples: Sequence[Example]) -> list[Generated]:
+    def _write(self, prompts: Sequence[Ids], asked: Sequence[Pair]) -> list[Generated]:
         out: list[list[int]] = [[] for _ in prompts]
         open_ = list(range(len(prompts)))
         rounds = 0
         while open_:
-            ends = [self._stops(examples[i], rounds) for i in open_]
+            ends = [self._stops(asked[i].example, rounds) for i in open_]
             room = [self.max_new_tokens - len(out[i]) for i in open_]
             made = self.engine.write([[*prompts[i].tolist(), *out[i]] for i in open_], room, ends)
             pieces = zip(open_, made, strict=True)
-            open_ = [i for i, ids in pieces if not self._take(examples[i], out[i], ids)]
+            open_ = [i for i, ids in pieces if not self._take(asked[i], out[i], ids)]
             rounds += 1
         return [generated(self.tokenizer, ids) for ids in out]
 
@@ -91,13 +93,13 @@ class VllmGenerate(GenerateScorer):
         may_end = self.task.type != "free" or bool(example.answer)
         return self.stop_ids if may_end and rounds < LINE_ROUNDS else self.end_ids
 
-    def _take(self, example: Example, out: list[int], ids: Sequence[int]) -> bool:
+    def _take(self, pair: Pair, out: list[int], ids: Sequence[int]) -> bool:
         """Append tokens up to the end of the row; whether it has come to it."""
         for token in ids:
             out.append(token)
             if token in self.end_ids or len(out) == self.max_new_tokens:
                 return True
-            if line_done(self.tokenizer, out, 0, lambda _, text: self._complete(example, text)):
+            if line_done(self.tokenizer, out, 0, lambda _, text: self._complete(pair, text)):
                 return True
         return False
 

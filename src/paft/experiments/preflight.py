@@ -9,6 +9,7 @@ from typing import Any
 
 from paft.errors import InputError
 from paft.evaluation import sweep
+from paft.evaluation.loaded import refuse_unjudgeable
 from paft.experiments.grid import Grid
 from paft.experiments.select import select_prompt
 from paft.prompts.overlap import overlap
@@ -30,6 +31,7 @@ def check_grid(grid: Grid) -> None:
     """
     grid.prompts.check(grid.task).raise_if_bad()
     grid.unseen.check(grid.task).raise_if_bad()
+    refuse_unjudgeable(grid.task, grid.task.examples(grid.split, grid.limit))
     met = overlap(grid.prompts, grid.unseen)
     if met:
         raise InputError(

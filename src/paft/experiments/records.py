@@ -35,6 +35,7 @@ class Measured:
         split, scoring: as ``summary.json`` has them.
         seconds: wall time of the sweep, the model's loading left out.
         tokens_generated: tokens written by the model; 0 where candidates were compared.
+        answer_end: the token that was scored behind each candidate, where one begins another; else None.
     """
 
     numbers: Mapping[str, Any]
@@ -46,6 +47,7 @@ class Measured:
     scoring: str = "likelihood"
     seconds: float = 0.0
     tokens_generated: int = 0
+    answer_end: str | None = None
 
     @classmethod
     def of(cls, result: SweepResult) -> Measured:
@@ -61,6 +63,7 @@ class Measured:
             scoring=result.summary["scoring"],
             seconds=result.summary["seconds"],
             tokens_generated=result.summary["tokens_generated"],
+            answer_end=result.summary.get("answer_end"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -75,6 +78,7 @@ class Measured:
             "scoring": self.scoring,
             "seconds": round(self.seconds, 1),
             "tokens_generated": self.tokens_generated,
+            **({"answer_end": self.answer_end} if self.answer_end else {}),
             **self.numbers,
             "examples": self.example_ids,
             "correct": dict(zip(self.prompt_ids, correct, strict=True)),
@@ -98,6 +102,7 @@ class Measured:
             scoring=row["scoring"],
             seconds=row["seconds"],
             tokens_generated=row["tokens_generated"],
+            answer_end=row.get("answer_end"),
         )
 
 
@@ -207,7 +212,7 @@ def same_cells(records: Sequence[Record], sweep: str = UNSEEN) -> None:
     """Refuse records that cannot be compared.
 
     Raises:
-        DataError: other prompts or examples in the sweep than the first record's.
+        DataError: other prompts or examples in the sweep than the first record's, or answers scored otherwise.
     """
     for record in records[1:]:
         one, other = records[0].sweeps[sweep], record.sweeps[sweep]
@@ -215,6 +220,12 @@ def same_cells(records: Sequence[Record], sweep: str = UNSEEN) -> None:
             raise DataError(
                 f"{record.task}: {record.method} seed {record.seed} met other prompts or examples than "
                 f"{records[0].method} seed {records[0].seed}; only records of the same cells can be compared"
+            )
+        if one.answer_end != other.answer_end:
+            raise DataError(
+                f"{record.task}: the answers of {record.method} seed {record.seed} and {records[0].method} seed "
+                f"{records[0].seed} were not scored alike: one has {other.answer_end or 'nothing'} behind them, the "
+                f"other {one.answer_end or 'nothing'}\nrun the older one again: delete its record"
             )
 
 

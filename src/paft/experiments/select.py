@@ -16,7 +16,7 @@ from paft.evaluation.cells import CellStore, refuse_other_work
 from paft.evaluation.dating import dated, settled_date
 from paft.evaluation.forward import evaluating
 from paft.evaluation.identity import examples_digest, prompts_digest, tokens_identity
-from paft.evaluation.loaded import Model, load, refuse_unfillable
+from paft.evaluation.loaded import Model, load, refuse_unmeasurable
 from paft.evaluation.options import Options
 from paft.evaluation.scoring import Scorer, make_scorer
 from paft.evaluation.sweeping import fitting
@@ -116,13 +116,13 @@ def select_prompt(
     if on_long not in ("error", "drop"):
         raise InputError(f"--on-long must be error or drop, found {on_long!r}")
     pool = task.examples(split, MOST_EXAMPLES if limit is None else limit)
-    refuse_unfillable(task, prompts, pool[0])
+    refuse_unmeasurable(task, prompts, pool)
     identity = _identity(asked, task, prompts, split, pool, options, on_long)
     if output is not None:
         refuse_other_work(output, identity, JOB, "selection", SELECTION)
     loaded = load(model, source, None, dtype, device, trust_remote_code)
     scorer = make_scorer(loaded.model, loaded.tokenizer, task, options, pool)
-    identity |= {"dtype": loaded.dtype, "weights": model_digest(loaded.model)}
+    identity |= {"dtype": loaded.dtype, "weights": model_digest(loaded.model), "answer_end": scorer.answer_end(pool)}
     identity |= {**tokens_identity(scorer.encoder, scorer.end_ids), **dated(scorer.encoder)}
     if output is not None:
         refuse_other_work(output, identity, JOB, "selection", SELECTION)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -162,9 +162,12 @@ class Encoder:
         return out
 
     def encode_answers(
-        self, items: Sequence[tuple[Rendered, Sequence[str]]], on_long: Literal["error", "none"] = "error"
+        self,
+        items: Sequence[tuple[Rendered, Sequence[str]]],
+        on_long: Literal["error", "none"] = "error",
+        ended: Collection[int] = (),
     ) -> list[list[Parts] | None]:
-        """Ids of many prompts, each with several answers, without end tokens: what ``encode_batch`` gives, faster.
+        """Ids of many prompts, each with several answers: what ``encode_batch`` gives, faster.
 
         A prompt is read once, with its first answer. The others are read together with the prompt's last words
         alone where that gives the same tokens: the tokenizer cuts its words so, and the first answer comes out as
@@ -173,6 +176,7 @@ class Encoder:
         Args:
             items: a rendered prompt and its answers, one or more.
             on_long: ``none`` gives None where the prompt with an answer is longer than ``max_length``.
+            ended: the items, by their index, whose answers get what ends them.
 
         Raises:
             EncodingError, TooLongError: as for ``encode_batch``.
@@ -185,7 +189,7 @@ class Encoder:
         distinct = list(dict.fromkeys(rest))
         known = dict(zip(distinct, self._tokenize(distinct).encodings, strict=True)) if distinct else {}
         out: list[list[Parts] | None] = []
-        for p, row, read, cut in zip(prompts, texts, reads, cuts, strict=True):
+        for item, (p, row, read, cut) in enumerate(zip(prompts, texts, reads, cuts, strict=True)):
             ids = read.ids
             prefix = self._prefix(ids)
             whole = Parts([*prefix, *ids[: cut.boundary]], ids[cut.boundary :])
@@ -196,6 +200,8 @@ class Encoder:
                 same = cut.token + border == cut.boundary and tail_ids[:border] == ids[cut.token : cut.boundary]
                 prompt = whole.prompt if same else [*prefix, *ids[: cut.token], *tail_ids[:border]]
                 parts.append(Parts(prompt, tail_ids[border:]))
+            if item in ended:
+                parts = [Parts(prompt, [*answer, *self.end_ids]) for prompt, answer in parts]
             longest = max(len(part.prompt) + len(part.answer) for part in parts)
             out.append(parts if self._fits(longest, on_long) else None)
         return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from paft.report.reading_lines import reading_lines
 from paft.report.sheet import percent
 
 
@@ -26,7 +27,7 @@ def quick_lines(summary: Mapping[str, Any]) -> list[str]:
     ]
     if summary.get("dropped"):
         lines.append(f"{summary['dropped']} examples were too long and left out for every prompt")
-    return lines
+    return lines + reading_lines(summary)
 
 
 def _with_range(summary: Mapping[str, Any], name: str) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from paft.report.quick_lines import quick_lines
+from paft.report.reading_lines import reading_lines
 from paft.report.sheet import NONE, Column, Row, Sheet, emphasised, percent, row
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def sweep_lines(summary: Numbers) -> list[str]:
         lines.append(f"std without the noise of finitely many examples {percent(corrected)} %")
     if summary.get("dropped"):
         lines.append(f"{summary['dropped']} examples were too long and left out for every prompt")
-    return lines
+    return lines + reading_lines(summary)
 
 
 def one_line(text: TemplateText) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from paft.errors import InputError
+from paft.tasks.normalizing import normalize
+from paft.tasks.reasoning import without_reasoning
 from paft.tasks.sampling import sample
 
 TaskType = Literal["choice", "label", "free"]
@@ -20,6 +21,7 @@ _OPENERS = r"""(?:[\s"'`*_(\[{<“‘]|[-–—#>]\s)*"""
 _CUE = r"(?:(?:the\s+)?(?:(?:correct|best|right|final)\s+)?(?:answer|option|choice)\b[\s*_]*(?:is\b)?[\s*_]*:?)"
 _OPENING = re.compile(_OPENERS)
 _OPENING_AND_CUE = re.compile(rf"{_OPENERS}{_CUE}?{_OPENERS}", re.IGNORECASE)
+_FINAL = re.compile(r"####[ \t]*(\S.*)")  # of a worked solution: the line that gives the final answer
 _LETTER = re.compile(r"""([A-Z])(?=[ \t]*(?:$|[\r\n])|[):\]}>;*`"”]|[.'’_](?!\w))""")
 
 
@@ -32,7 +34,8 @@ class Example:
         slots: slot name -> text, for every slot and alias of the task; inserted into a template as it is.
         answer: the text the model should write, without a leading space ("A", "person", "42").
         gold: index of ``answer`` among ``Task.answers``; -1 for free answers.
-        options: the full texts of the choices, in letter order; empty unless the task is ``choice``.
+        options: the full texts of the choices, in letter order; empty unless the task is ``choice``. An option
+            without text is none: the example has fewer than others.
     """
 
     id: str
@@ -106,11 +109,17 @@ class Task:
             raise InputError(f"task {self.name!r} cannot read rows without answers")
         return self.read_questions(path)
 
+    def offered(self, example: Example) -> tuple[int, ...]:
+        """Indices into ``answers`` of those that the example has: of a choice, the options with a text."""
+        if self.type != "choice" or not example.options:
+            return tuple(range(len(self.answers)))
+        return tuple(index for index, option in enumerate(example.options) if option.strip())
+
     def parse(self, text: str) -> int:
         """Index into ``answers`` of the answer that a generated ``text`` opens with; -1 if none.
 
-        The text is read from its start, past spaces, quotes, brackets and asterisks, and past an opening such as
-        "Answer:", "The answer is" or "Option".
+        The text is read from its start, past reasoning, spaces, quotes, brackets and asterisks, and past an opening
+        such as "Answer:", "The answer is" or "Option".
 
         A letter must be upper-case and stand alone on its line or before one of ``. ) : ] } > ; *`` or a closing
         quote: "A", "A.", "(A) text", "**A**" are A, "A dog", "As", "A/B" and "a" are nothing. That holds for
@@ -118,6 +127,7 @@ class Task:
 
         A label word counts in any case where no letter or digit follows it. Where several fit, the longest wins.
         """
+        text = without_reasoning(text).text
         if self.type == "choice":
             match = _LETTER.match(text, _after(_OPENING_AND_CUE, text))
             return self.answers.index(match[1]) if match and match[1] in self.answers else -1
@@ -128,7 +138,8 @@ class Task:
 
         Of labels that begin alike, such as "new" and "new york", the longer one may still follow.
         """
-        if self.parse(text) < 0:
+        text, _, still_open = without_reasoning(text)
+        if still_open or self.parse(text) < 0:
             return False
         heads, labels = _heads(text), self._labels()
         return self.type == "choice" or not any(w.startswith(h) and w != h for w in labels for h in heads)
@@ -141,19 +152,42 @@ class Task:
     def _labels(self) -> list[str]:
         return [" ".join(answer.split()).casefold() for answer in self.answers]
 
+    def complete(self, example: Example, text: str) -> bool:
+        """Whether the lines written so far hold the whole answer; a free answer that is not known has no last line."""
+        if self.type != "free":
+            return self.settled(text)
+        said, _, still_open = without_reasoning(text)
+        if still_open or not example.answer:
+            return False
+        wanted, final = self._wanted(example)
+        if final:
+            return any(match.end() < len(said) for match in _FINAL.finditer(said))
+        return said.lstrip().count("\n") > wanted.count("\n")
+
     def judge(self, example: Example, text: str) -> tuple[int, bool]:
         """``(prediction, correct)`` for a generated text; the prediction is -1 for free answers.
 
-        Of a free answer as many lines are compared as the right one has.
+        Of a free answer as many lines are compared as the right one has, of a worked solution (``is_worked``) that is
+        compared ``normalized`` what follows the last ``####``. A letter that the example does not offer is none.
         """
         if self.type != "free":
             prediction = self.parse(text)
+            prediction = prediction if prediction in self.offered(example) else -1
             return prediction, prediction == example.gold
-        wanted = example.answer.strip()
-        found = "\n".join(text.strip().split("\n")[: wanted.count("\n") + 1]).strip()
+        wanted, final = self._wanted(example)
+        said = without_reasoning(text).text.strip()
+        said = (_FINAL.findall(said) or [said])[-1] if final else said
+        found = "\n".join(said.split("\n")[: wanted.count("\n") + 1]).strip()
         if self.match == "normalized" and normalize(wanted):
             return -1, normalize(found) == normalize(wanted)
         return -1, found == wanted
+
+    def _wanted(self, example: Example) -> tuple[str, bool]:
+        """The right free answer as it is compared, and whether it is the final one of a worked solution."""
+        wanted = (without_reasoning(example.answer).text.strip() or example.answer).strip()
+        if self.match == "normalized" and is_worked(wanted):
+            return _FINAL.findall(wanted)[-1].strip(), True
+        return wanted, False
 
     @classmethod
     def from_yaml(cls, path: str | Path, data: str | Path | None = None) -> Task:
@@ -192,6 +226,11 @@ class Task:
         return task_from_files({**given, **settings})
 
 
+def is_worked(answer: str) -> bool:
+    """Whether a right answer is a worked solution: its last line is ``#### `` and the final answer."""
+    return _FINAL.fullmatch(answer.strip().rpartition("\n")[2].strip()) is not None
+
+
 def _heads(text: str) -> list[str]:
     """What a label may stand at the start of: the text, and what follows its opening; spaces and case levelled."""
     starts = (0, _after(_OPENING, text), _after(_OPENING_AND_CUE, text))
@@ -202,10 +241,3 @@ def _after(pattern: re.Pattern[str], text: str) -> int:
     """Where what ``pattern`` takes from the start of ``text`` ends; 0 where it takes nothing."""
     match = pattern.match(text)
     return match.end() if match else 0
-
-
-def normalize(text: str) -> str:
-    """Casefolded, without punctuation and articles, spaces collapsed (as SQuAD compares answers)."""
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = "".join(c for c in text if not unicodedata.category(c).startswith("P"))
-    return " ".join(w for w in text.split() if w not in {"a", "an", "the"})

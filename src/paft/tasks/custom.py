@@ -90,9 +90,14 @@ def _source(spec: Spec, folder: Path, data: str | Path | None) -> Source | None:
 
 
 def _slots(spec: Spec, where: str, row: Mapping[str, Any]) -> dict[str, str]:
-    """Slot -> its text. An option that is null is one this row lacks, as an empty one is."""
-    lacks = {slot for slot in spec.choices if spec.slots[slot] in row and row[spec.slots[slot]] is None}
-    return {slot: "" if slot in lacks else cell(where, row, column) for slot, column in spec.slots.items()}
+    """The text of every slot. An option that is null or empty is one that the row does not have."""
+    missing = {slot for slot in spec.choices if row.get(spec.slots[slot], "") is None}
+    slots = {s: "" if s in missing else cell(where, row, column) for s, column in spec.slots.items()}
+    there = [slot for slot in spec.choices if slots[slot].strip()]
+    if spec.choices and len(there) < 2:
+        columns = ", ".join(spec.slots[slot] for slot in spec.choices)
+        raise DataError(f"{where}: expected at least two options in the columns {columns}; found {len(there)}")
+    return slots
 
 
 def _example(spec: Spec, where: str, row: Mapping[str, Any], example_id: str) -> Example:
@@ -105,6 +110,12 @@ def _example(spec: Spec, where: str, row: Mapping[str, Any], example_id: str) ->
         return Example(example_id, slots, stored)
     stored = stored.strip()
     gold = _letter(spec, where, stored, options) if spec.type == "choice" else _label(spec, where, stored)
+    if options and not options[gold].strip():
+        there = ", ".join(letter for letter, option in zip(spec.answers, options, strict=True) if option.strip())
+        raise DataError(
+            f"{where}: the answer in column {spec.answer!r}, {shorten(stored)}, is an option that this row does not "
+            f"have; expected one of {there}, since column {spec.slots[spec.choices[gold]]!r} is empty"
+        )
     return Example(example_id, slots, spec.answers[gold], gold, options)
 
 

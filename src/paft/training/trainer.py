@@ -25,6 +25,7 @@ from transformers.trainer_utils import TrainOutput
 
 from paft.errors import InputError, RunError
 from paft.models import Encoder
+from paft.models.ends import begins_another
 from paft.models.limits import Limits
 from paft.prompts import PromptSet
 from paft.schedule import Schedule
@@ -281,6 +282,7 @@ class PaftTrainer(ResumableTrainer):
         if eval_prompts is not None:
             self.cells = draw_cells(self.task, list(eval_prompts), args.eval_examples, args.seed)
             self.eval_items = encode_cells(self.cells, self.task.answers, self.encoder, args.on_long)
+            self.eval_ended = begins_another(self.encoder, [self.task.answers])[0]
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
@@ -303,6 +305,7 @@ class PaftTrainer(ResumableTrainer):
             self.data_collator,
             self.args.device,
             len(self.encoder.end_ids),
+            self.eval_ended,
         )
         model.train(was_training)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}

@@ -74,13 +74,15 @@ def evaluate_cells(
     collator: Collator,
     device: torch.device,
     ends: int = 1,
+    ended: bool = False,
 ) -> dict[str, float]:
     """``loss``: nats per token of the right answers and their end tokens; ``accuracy``: share of cells whose
-    right answer is the likeliest (end token left out), where the task has candidate answers.
+    right answer is the likeliest of those that the example offers, where the task has candidate answers.
 
     Args:
         losses: gives the loss of each answer token of a micro-batch (batch x longest answer).
         ends: how many tokens end an answer.
+        ended: the end token counts in what is likeliest, as in a sweep of a task where one answer begins another.
     """
     width = max(1, len(task.answers))
     total = np.zeros(len(items))
@@ -100,6 +102,9 @@ def evaluate_cells(
     right = np.arange(len(cells)) * width + gold
     out = {"loss": float(total[right][kept].sum() / tokens[right][kept].sum())}
     if task.answers:
-        guess = without_end.reshape(-1, width).argmin(1)
+        scores = (total if ended else without_end).reshape(-1, width)
+        for row, cell in zip(scores, cells, strict=True):
+            row[[i for i in range(width) if i not in task.offered(cell.example)]] = np.inf
+        guess = scores.argmin(1)
         out["accuracy"] = float((guess == gold)[kept].mean())
     return out
