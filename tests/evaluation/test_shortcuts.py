@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import numpy as np
@@ -181,3 +182,21 @@ def test_half_precision_is_held_to_its_own_noise(tiny_model_dir):
     assert 0.03 <= found["tolerance"] <= 0.1
     odd = settled(odd_model("mamba", 512).to(torch.bfloat16), queries()).record()
     assert odd["way"] == "padded"
+
+
+def test_the_folder_tells_how_rows_were_run(tiny_tokenizer, prompts, tmp_path):
+    """A file of its own: summaries of a sweep that was stopped and one that was not are the same."""
+    sweep((odd_model("bloom", len(tiny_tokenizer)), tiny_tokenizer), make_task("label", 3), prompts, output=tmp_path)
+    found = json.loads((tmp_path / "shortcuts.json").read_text())
+    assert (found["way"], found["last_layer"]) == ("cached", False)
+    assert "shortcuts" not in json.loads((tmp_path / "summary.json").read_text())
+
+
+def test_a_model_that_is_refused_leaves_no_folder(tiny_tokenizer, prompts, tmp_path):
+    torch.manual_seed(0)
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    model = BertLMHeadModel(BertConfig(vocab_size=len(tiny_tokenizer), **size, initializer_range=0.3)).eval()
+    for kind in ("label", "free"):
+        with pytest.raises(ModelError, match="sees tokens that come after"):
+            sweep((model, tiny_tokenizer), make_task(kind, 3), prompts, output=tmp_path / kind)
+        assert not (tmp_path / kind).exists()

@@ -49,6 +49,8 @@ class Measured:
         resume: takes up, before that, what was answered but is not among the cells.
         dropped: ids of examples that turned out too long on the way.
         facts: more for the summary, when all is done.
+        check: refuses a model that cannot be right, on a pair, before a folder is claimed.
+        proof: what was found out before cells were computed; empty where none were.
     """
 
     scorer: Scores
@@ -58,6 +60,8 @@ class Measured:
     running: AbstractContextManager[Any]
     resume: Callable[[CellStore, Iterable[Pair]], None] = lambda store, pairs: None
     dropped: Callable[[], Collection[str]] = tuple
+    check: Callable[[Pair], None] = lambda pair: None
+    proof: Callable[[], dict[str, Any]] = dict
     facts: Callable[[], dict[str, Any]] = dict
 
 
@@ -76,7 +80,8 @@ def measure_here(loaded: Loaded, task: Task, options: Options, examples: Sequenc
         },
         record={"model": loaded.name, "adapter": loaded.adapter, "dtype": loaded.dtype, **decides},
         running=evaluating(loaded.model),
-        facts=lambda: {"shortcuts": scorer.shortcuts.record()},
+        check=scorer.check,
+        proof=scorer.shortcuts.record,
     )
 
 

@@ -92,6 +92,12 @@ class Scorer(ABC):
     def too_long(self, pairs: Sequence[Pair]) -> list[TooLong]:
         """The pairs that do not fit ``max_length``."""
 
+    def check(self, pair: Pair) -> None:
+        """Refuse a model that sees later tokens, which shows on one pair. Raises ModelError."""
+        row = encode_prompts(self.encoder, [pair])[0]
+        if len(row):  # else it is refused by name
+            self._run(partial(self.shortcuts.refuse_not_causal, [row]))
+
     def _run(self, work: Callable[[], T]) -> T:
         try:
             return work()

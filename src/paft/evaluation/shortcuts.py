@@ -70,16 +70,27 @@ class Shortcuts:
 
     def __init__(self, forward: Forward, generating: bool = False) -> None:
         self.forward, self.generating = forward, generating
+        self._causal = False
         self._longest = -1
         self._found: dict[str, Any] = {}
 
     def record(self) -> dict[str, Any]:
-        """How rows were run, for the summary; empty where none were.
+        """How rows were run; empty where none were.
 
         ``way``, ``last_layer`` (whether parts of it were left out), the largest ``difference`` to the plainest way as
         a share of the largest logit, the ``tolerance`` for it, and the ``reason`` where a faster way would not do.
         """
         return dict(self._found)
+
+    def refuse_not_causal(self, rows: Sequence[Row]) -> None:
+        """Refuse a model that sees tokens that come later, once. Raises ModelError."""
+        if not self._causal:
+            refuse_not_causal(self.forward.plain, rows, self._limits[1])
+            self._causal = True
+
+    @property
+    def _limits(self) -> tuple[float, float]:
+        return TOLERANCE if self.forward.model.dtype.itemsize >= 4 else HALF_TOLERANCE
 
     def settle(self, queries: Sequence[Query]) -> None:
         """Choose the way for these queries, or see that the one chosen before still does for longer ones.
@@ -90,12 +101,9 @@ class Shortcuts:
         longest = max((_places(query) for query in queries), default=-1)
         if longest <= self._longest:
             return
-        least, most = TOLERANCE if self.forward.model.dtype.itemsize >= 4 else HALF_TOLERANCE
-        if self._longest < 0:
-            chosen = _chosen(queries)
-            refuse_not_causal(self.forward.plain, [query.context for query in chosen], most)
-        else:
-            chosen = [max(queries, key=_places)]
+        least, most = self._limits
+        chosen = _chosen(queries) if self._longest < 0 else [max(queries, key=_places)]
+        self.refuse_not_causal([query.context for query in chosen])
         self._longest = longest
         probes = [self._plain(query) for query in chosen]
         tolerance = least

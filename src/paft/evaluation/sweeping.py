@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from paft.errors import InputError
-from paft.evaluation.cells import CellStore, refuse_other_work, unrecorded
+from paft.evaluation.cells import IDENTITY_FILE, CellStore, refuse_other_work, unrecorded
 from paft.evaluation.dating import agreed_date
 from paft.evaluation.identity import examples_digest, prompts_digest
 from paft.evaluation.loaded import Model, load, refuse_trained, refuse_unmeasurable
@@ -32,6 +32,7 @@ from paft.prompts import PromptSet
 from paft.tasks.base import Example, Task
 
 CHUNK = 1024  # pairs whose lengths are looked at together
+SHORTCUTS = "shortcuts.json"
 BLOCK = 16384  # cells that are encoded and planned as a whole: the more, the more they share and the less is padding
 
 
@@ -189,12 +190,16 @@ def _run(
     with measured.running:
         # before the folder is claimed: a wrong input leaves no trace
         kept = fitting(measured.scorer, prompts, examples, job.on_long)
+        if output is None or not (Path(output) / IDENTITY_FILE).is_file():
+            measured.check(Pair(next(iter(prompts)), kept[0]))
         with CellStore(output, identity, note, flush_seconds) as store:
             if output is not None and not (Path(output) / "prompts.jsonl").exists():
                 prompts.save(Path(output) / "prompts.jsonl")
             measured.resume(store, (Pair(p, e) for p in prompts for e in kept))
             share = Share(current(), store, identity)
             _score(measured, share, job, kept)
+            if output is not None and (proof := measured.proof()):
+                write_json(Path(output) / SHORTCUTS, proof)
             dropped = {e.id for e in examples} - {e.id for e in kept if e.id not in measured.dropped()}
             if len(dropped) == len(examples):
                 raise InputError(f"all {len(examples)} examples are too long for the server under some prompt")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from paft.training.parity import Packing
     from paft.training.trainer import PaftTrainer
 
-SAMPLED, CHECKED = 32, 4
+SAMPLED, CHECKED = 32, 3
 TOLERANCE = 1e-4, 1e-3  # in float32: of loss and gradient; the limit where padding alone already changes more
 HALF_TOLERANCE = 0.02, 0.1  # in lower precision
 
