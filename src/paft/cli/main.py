@@ -136,10 +136,18 @@ def _os_message(bad: OSError) -> str:
 
 
 def _unexpected(bad: BaseException) -> str:
-    if type(bad).__name__ == "OutOfMemoryError":
+    if _is_out_of_memory(bad):
         return "out of memory; lower --batch-tokens, or use a smaller model or --dtype bfloat16"
     first = next((line.strip() for line in str(bad).splitlines() if line.strip()), "no message")[:300]
     return f"unexpected {type(bad).__name__}: {first}; run again with PAFT_DEBUG=1 for the traceback"
+
+
+def _is_out_of_memory(bad: BaseException) -> bool:
+    if "torch" not in sys.modules:  # which is slow to import, and then nothing ran on it
+        return isinstance(bad, MemoryError)
+    from paft.models.memory import is_out_of_memory
+
+    return is_out_of_memory(bad)
 
 
 def _complain(message: str, code: int) -> int:

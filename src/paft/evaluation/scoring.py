@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -35,6 +34,7 @@ from paft.evaluation.shortcuts import Shortcuts
 from paft.evaluation.walking import Batch, Behind, Walk
 from paft.models import Encoder
 from paft.models.limits import Limits
+from paft.models.memory import is_out_of_memory
 from paft.tasks.base import Example, Task
 from paft.tasks.reasoning import left_open
 
@@ -101,8 +101,8 @@ class Scorer(ABC):
     def _run(self, work: Callable[[], T]) -> T:
         try:
             return work()
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as bad:
-            if isinstance(bad, RuntimeError) and "memory" not in str(bad):
+        except (MemoryError, RuntimeError) as bad:
+            if not is_out_of_memory(bad):
                 raise
             raise RunError(
                 f"out of memory with --batch-tokens {self.batch_tokens}: give a smaller number, "

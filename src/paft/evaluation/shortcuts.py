@@ -24,6 +24,7 @@ from paft.errors import PaftError
 from paft.evaluation.forward import WAYS, Forward, Row, State, Way
 from paft.evaluation.likelihood import Query, log_likelihoods
 from paft.models.causal import refuse_not_causal
+from paft.models.memory import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 PROBES = 4
@@ -156,9 +157,9 @@ class Shortcuts:
         """How far the way that is set is from the plainest, and why it will not do if that is too far."""
         try:
             apart = self._apart(probes)
-        except torch.OutOfMemoryError:
-            raise
         except FAILURES as bad:
+            if is_out_of_memory(bad):
+                raise
             return math.inf, f"the model cannot run that way ({(str(bad).splitlines() or [repr(bad)])[0][:200]})"
         return apart, f"a few rows differ by {apart:.1e} of the largest logit from the same rows one by one"
 

@@ -15,6 +15,7 @@ import torch
 from paft.errors import InputError, PaftError
 from paft.files import read_json
 from paft.models.last_layer import LastLayer, find_last_layer
+from paft.models.memory import is_out_of_memory
 from paft.training.attention import attention, candidates
 from paft.training.compiling import CompiledLayers, compile_layers
 from paft.training.figures import SAMPLED, FewRows
@@ -230,9 +231,9 @@ def _compare(rows: FewRows, way: Packing) -> Packing:
         if way.compiled:  # steps run other code than this check: it has to compile too
             with torch.random.fork_rng():
                 rows.figures(micros, way, as_in_steps=True)
-    except torch.OutOfMemoryError:
-        raise
     except (PaftError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError) as bad:
+        if is_out_of_memory(bad):
+            raise
         return Packing(padding=way.padding, reason=f"the model cannot run on {run_on}: {_first_line(bad)}")
     found = rows.apart(other)
     tolerance = rows.tolerance(max(found))

@@ -27,6 +27,7 @@ from paft.errors import InputError, RunError
 from paft.models import Encoder
 from paft.models.ends import begins_another
 from paft.models.limits import Limits
+from paft.models.memory import is_out_of_memory
 from paft.prompts import PromptSet
 from paft.schedule import Schedule
 from paft.tasks.base import Task
@@ -218,7 +219,7 @@ class PaftTrainer(ResumableTrainer):
                 return self._finish_from(checkpoint)
             return super().train(checkpoint, *args, **kwargs)
         except (MemoryError, RuntimeError) as bad:
-            if not _is_out_of_memory(bad):
+            if not is_out_of_memory(bad):
                 raise
             raise RunError(
                 f"out of memory at step {self.state.global_step + 1}; --batch-tokens is {self.args.batch_tokens}\n"
@@ -326,9 +327,3 @@ def _stock_callbacks(args: PaftConfig) -> Iterator[TrainerCallback]:
         yield EarlyStoppingCallback(args.early_stopping_patience)
     if not args.disable_tqdm:
         yield ProgressCallback()
-
-
-def _is_out_of_memory(bad: BaseException) -> bool:
-    if isinstance(bad, torch.OutOfMemoryError | MemoryError):
-        return True
-    return any(text in str(bad) for text in ("can't allocate memory", "out of memory"))
