@@ -125,7 +125,7 @@ def test_every_schedule_trains_with_what_it_wants(
 
 
 NUMBERS = {
-    "--learning-rate": "nan inf -1 0",
+    "--learning-rate": "nan inf -1",
     "--weight-decay": "nan inf -1",
     "--num-train-epochs": "nan inf -1 0",
     "--warmup-steps": "nan inf -1",

@@ -58,7 +58,7 @@ def _kept(path: Path) -> str | None:
     """The day in a record; None where there is none, or no record that can be read: that is told elsewhere."""
     try:
         found = read_json(path)
-    except PaftError:
+    except (PaftError, OSError):
         return None
     day = found.get("date") if isinstance(found, dict) else None
     return day if isinstance(day, str) else None

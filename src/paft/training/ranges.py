@@ -13,7 +13,7 @@ from paft.errors import InputError
 SEEDS = 2**32  # numpy takes no more of them
 # name -> lowest, whether that itself is allowed, and what the value must be below (None: any number)
 RANGES: dict[str, tuple[float, bool, float | None]] = {
-    "learning_rate": (0, False, None),
+    "learning_rate": (0, True, None),
     "weight_decay": (0, True, None),
     "adam_beta1": (0, True, 1),
     "adam_beta2": (0, True, 1),
@@ -31,7 +31,6 @@ RANGES: dict[str, tuple[float, bool, float | None]] = {
     "data_seed": (0, True, SEEDS),
 }
 LESS = {  # what to give where the wish is for none of it
-    "learning_rate": "nothing would be learned",
     "logging_steps": "--logging-strategy no logs nothing",
     "eval_steps": "--eval-strategy no validates never",
     "save_steps": "--save-strategy no keeps no checkpoints",
