@@ -8,9 +8,9 @@ from common import forward_flops
 from sweep_sides import MAX_LENGTH, Bench
 
 from paft import SweepResult
+from paft.evaluation.local.backend import CandidateScorer, GenerateScorer, make_scorer
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair
-from paft.evaluation.scoring import CandidateScorer, GenerateScorer, make_scorer
 
 
 def floor_flops(bench: Bench, result: SweepResult) -> float:

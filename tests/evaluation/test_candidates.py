@@ -18,8 +18,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from paft.errors import DataError, InputError, OutputError
 from paft.evaluation import ServerModel, predict, sweep
 from paft.evaluation.cells import CellStore
+from paft.evaluation.local.backend import make_scorer
 from paft.evaluation.options import Options
-from paft.evaluation.scoring import make_scorer
 from paft.experiments import select_prompt
 from paft.experiments.model_score import ModelScore
 from paft.experiments.records import UNSEEN, Measured, Record, same_cells

@@ -18,8 +18,8 @@ from paft.baselines.base import PromptScore, Score, Selection
 from paft.errors import InputError, OutputError, PaftError, TemplateError
 from paft.evaluation import sweep
 from paft.evaluation.cells import CellStore, read_cells
+from paft.evaluation.local.backend import make_scorer
 from paft.evaluation.options import Options
-from paft.evaluation.scoring import make_scorer
 from paft.experiments import load_selection, select_prompt
 from paft.experiments.model_score import ModelScore
 from paft.prompts import Prompt, PromptSet

@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paft.evaluation.callback import SweepCallback
     from paft.evaluation.predicting import Prediction, predict
-    from paft.evaluation.result import SweepResult
-    from paft.evaluation.server import ServerModel
-    from paft.evaluation.statistics import Interval, Summary, crossed_bootstrap, paired_difference, summarize
+    from paft.evaluation.results.result import SweepResult
+    from paft.evaluation.results.statistics import Interval, Summary, crossed_bootstrap, paired_difference, summarize
+    from paft.evaluation.server.model import ServerModel
     from paft.evaluation.sweeping import sweep
-    from paft.evaluation.vllm_model import VllmModel
+    from paft.evaluation.vllm.model import VllmModel
 
 _HOME = {
-    "Interval": "statistics",
+    "Interval": "results.statistics",
     "Prediction": "predicting",
-    "ServerModel": "server",
-    "Summary": "statistics",
+    "ServerModel": "server.model",
+    "Summary": "results.statistics",
     "SweepCallback": "callback",
-    "SweepResult": "result",
-    "VllmModel": "vllm_model",
-    "crossed_bootstrap": "statistics",
-    "paired_difference": "statistics",
+    "SweepResult": "results.result",
+    "VllmModel": "vllm.model",
+    "crossed_bootstrap": "results.statistics",
+    "paired_difference": "results.statistics",
     "predict": "predicting",
-    "summarize": "statistics",
+    "summarize": "results.statistics",
     "sweep": "sweeping",
 }
 __all__ = [

@@ -10,7 +10,7 @@ import numpy as np
 
 from paft.errors import EncodingError, InputError
 from paft.evaluation.candidates import Candidates
-from paft.evaluation.planning import Ids
+from paft.evaluation.local.planning import Ids
 from paft.models import Encoder, Parts, TooLongError
 from paft.models.encoding import Rendered
 from paft.prompts import Prompt

@@ -12,12 +12,12 @@ from typing import Any
 from paft.errors import InputError
 from paft.evaluation.cells import Cell
 from paft.evaluation.dating import settled_date
-from paft.evaluation.forward import evaluating
-from paft.evaluation.loaded import Model, load, refuse_unfillable
+from paft.evaluation.local.backend import make_scorer
+from paft.evaluation.local.forward import evaluating
+from paft.evaluation.local.loading import Model, load, refuse_unfillable
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair
 from paft.evaluation.progress import bar
-from paft.evaluation.scoring import make_scorer
 from paft.models import resolve_model
 from paft.prompts import Prompt
 from paft.tasks.base import Example, Task

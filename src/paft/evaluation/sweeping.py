@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from paft.errors import InputError
+from paft.evaluation.backend import Measured, Scores, measure_here, measure_there, refuse_local_options, told
 from paft.evaluation.cells import IDENTITY_FILE, CellStore, refuse_other_work, unrecorded
 from paft.evaluation.dating import agreed_date
 from paft.evaluation.identity import examples_digest, prompts_digest
-from paft.evaluation.loaded import Model, load, refuse_trained, refuse_unmeasurable
-from paft.evaluation.measured import Measured, Scores, measure_here, measure_there, refuse_local_options, told
+from paft.evaluation.local.loading import Model, load, refuse_trained, refuse_unmeasurable
+from paft.evaluation.local.whole import own_device, refuse_several
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair
 from paft.evaluation.processes import current, in_step
 from paft.evaluation.progress import bar
-from paft.evaluation.quick_result import Quick
-from paft.evaluation.result import SUMMARY_FILE, SweepResult
-from paft.evaluation.server import ServerModel
+from paft.evaluation.results.quick import Quick
+from paft.evaluation.results.result import SUMMARY_FILE, SweepResult
+from paft.evaluation.results.summary import FORMAT_VERSION, summed_up
+from paft.evaluation.server.model import ServerModel
 from paft.evaluation.sharing import Share
-from paft.evaluation.summing import FORMAT_VERSION, summed_up
-from paft.evaluation.vllm_measured import measure_vllm, refuse_vllm_options
-from paft.evaluation.vllm_model import VllmModel
-from paft.evaluation.whole import own_device, refuse_several
+from paft.evaluation.vllm.model import VllmModel
+from paft.evaluation.vllm.opening import measure_vllm, refuse_vllm_options
 from paft.files import write_json
 from paft.models import resolve_model
 from paft.prompts import PromptSet

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from itertools import islice, product
 from statistics import median
 
-from paft.evaluation.forward import evaluating
-from paft.evaluation.loaded import load
+from paft.evaluation.local.backend import make_scorer
+from paft.evaluation.local.forward import evaluating
+from paft.evaluation.local.loading import load
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair
-from paft.evaluation.scoring import make_scorer
 from paft.experiments.grid import Grid, GridCell
 from paft.experiments.methods import wanted
 from paft.experiments.records import Record

@@ -11,9 +11,9 @@ from paft.baselines.base import Scored
 from paft.errors import InputError
 from paft.evaluation.cells import Cell, CellStore, Key
 from paft.evaluation.identity import examples_digest
+from paft.evaluation.local.backend import Scorer
 from paft.evaluation.pairs import Pair
 from paft.evaluation.progress import bar
-from paft.evaluation.scoring import Scorer
 from paft.evaluation.sweeping import CHUNK
 from paft.prompts import Prompt
 from paft.prompts.prompt import default_id

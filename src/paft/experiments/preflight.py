@@ -9,7 +9,7 @@ from typing import Any
 
 from paft.errors import InputError
 from paft.evaluation import sweep
-from paft.evaluation.loaded import refuse_unjudgeable
+from paft.evaluation.local.loading import refuse_unjudgeable
 from paft.experiments.grid import Grid
 from paft.experiments.select import select_prompt
 from paft.prompts.overlap import overlap

@@ -14,11 +14,11 @@ from paft.baselines.base import PromptScore, Selection, Selector
 from paft.errors import DataError, InputError
 from paft.evaluation.cells import CellStore, refuse_other_work
 from paft.evaluation.dating import dated, settled_date
-from paft.evaluation.forward import evaluating
 from paft.evaluation.identity import examples_digest, prompts_digest, tokens_identity
-from paft.evaluation.loaded import Model, load, refuse_unmeasurable
+from paft.evaluation.local.backend import Scorer, make_scorer
+from paft.evaluation.local.forward import evaluating
+from paft.evaluation.local.loading import Model, load, refuse_unmeasurable
 from paft.evaluation.options import Options
-from paft.evaluation.scoring import Scorer, make_scorer
 from paft.evaluation.sweeping import fitting
 from paft.experiments.model_score import ModelScore
 from paft.experiments.selectors import Asked, making

@@ -12,8 +12,8 @@ from typing import Any
 from paft.baselines.base import Selector
 from paft.baselines.top_accuracy import TopAccuracy
 from paft.errors import InputError
-from paft.evaluation.forward import evaluating
-from paft.evaluation.loaded import Loaded
+from paft.evaluation.local.forward import evaluating
+from paft.evaluation.local.loading import Loaded
 from paft.prompts import Prompt, PromptSet
 from paft.prompts.generation import load_providers
 from paft.tasks.base import Task
