@@ -15,8 +15,9 @@ from transformers import AutoModelForCausalLM, BertConfig, BertLMHeadModel
 
 from paft.errors import ModelError
 from paft.evaluation import sweep
+from paft.evaluation.answers.queries import Query
 from paft.evaluation.local.forward import Forward
-from paft.evaluation.local.likelihood import Query, log_likelihoods
+from paft.evaluation.local.likelihood import log_likelihoods
 from paft.evaluation.local.shortcuts import Shortcuts
 from paft.evaluation.local.walking import Walk
 from paft.prompts import PromptSet

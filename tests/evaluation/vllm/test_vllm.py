@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from paft.cli.main import main
 from paft.errors import EncodingError, InputError, ModelError, OutputError, RunError
 from paft.evaluation import SweepResult, VllmModel, sweep
-from paft.evaluation.local.likelihood import Query
+from paft.evaluation.answers.queries import Query
 from paft.evaluation.vllm.backend import in_order, portions
 from paft.evaluation.vllm.engine import MOST_LISTED, reads_of
 from paft.evaluation.vllm.files import lora_room

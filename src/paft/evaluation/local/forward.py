@@ -15,9 +15,9 @@ from torch import Tensor
 from transformers import Cache, DynamicCache, PreTrainedModel
 
 from paft.evaluation.local.cache import RoomLayer
+from paft.evaluation.pairs import Row
 from paft.models.last_layer import LastLayer, find_last_layer
 
-Row = Sequence[int] | np.ndarray
 Way = Literal["shared", "cached", "padded", "single"]
 WHOLE_LOGITS = 1 << 26  # logits of one row that may be had in full: 256 MB
 WAYS: tuple[Way, ...] = ("shared", "cached", "padded", "single")  # from the fastest to the plainest

@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from paft.evaluation.local.forward import Forward, Rerun, Row, State
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Candidate answers after one context, all as token ids; each candidate has at least one token."""
-
-    context: Row
-    candidates: Sequence[Sequence[int]]
-
-    @property
-    def longer(self) -> list[int]:
-        """Which candidates have more than one token."""
-        return [c for c, ids in enumerate(self.candidates) if len(ids) > 1]
-
-    def rest(self, free_masks: bool) -> int:
-        """Places that the candidates take beside the context."""
-        rest = [len(ids) - 1 for ids in self.candidates if len(ids) > 1]
-        if free_masks or not rest:
-            return sum(rest)
-        return (len(self.context) + max(rest)) * len(rest) - len(self.context)
+from paft.evaluation.answers.queries import Query
+from paft.evaluation.local.forward import Forward, Rerun, State
 
 
 def log_likelihoods(forward: Forward, queries: Sequence[Query], after: State | None = None) -> list[list[float]]:

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from paft.evaluation.pairs import Ids
 
 WORTH = 0.1  # the share of tokens that a start has to spare: going on from one costs copies and masks
 LEAST = 32  # and how many it has to spare in all
 PLACES = 8192  # keys and values that a batch may hold in all, or twice its new tokens where that is more
-
-Ids = NDArray[np.int32]
 
 
 class Start(NamedTuple):

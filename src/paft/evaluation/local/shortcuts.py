@@ -21,8 +21,10 @@ import torch
 from torch import Tensor
 
 from paft.errors import PaftError
-from paft.evaluation.local.forward import WAYS, Forward, Row, State, Way
-from paft.evaluation.local.likelihood import Query, log_likelihoods
+from paft.evaluation.answers.queries import Query
+from paft.evaluation.local.forward import WAYS, Forward, State, Way
+from paft.evaluation.local.likelihood import log_likelihoods
+from paft.evaluation.pairs import Row
 from paft.models.causal import refuse_not_causal
 from paft.models.memory import is_out_of_memory
 

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from paft.evaluation.local.forward import Forward, Rerun, Row, State
-from paft.evaluation.local.planning import Ids, Plan, parted, plan_starts
+from paft.evaluation.local.forward import Forward, Rerun, State
+from paft.evaluation.local.planning import Plan, parted, plan_starts
+from paft.evaluation.pairs import Ids, Row
 
 
 class Behind(NamedTuple):

@@ -30,19 +30,6 @@ def whole(model: nn.Module) -> nn.Module:
     return model
 
 
-def refuse_several(model: str) -> None:
-    """Refuse a model that is run elsewhere than in the processes that were started.
-
-    Raises:
-        InputError: there are several.
-    """
-    if current().world > 1:
-        raise InputError(
-            f"a {model} is asked by one process, found {current().world}; start the sweep without a launcher\n"
-            "a server takes --concurrency, and vLLM shares a model between GPUs by itself"
-        )
-
-
 def own_device(device: str) -> str:
     """Where this process's model goes: with several processes, ``auto`` and ``cuda`` are a GPU for each."""
     if current().world == 1 or device not in ("auto", "cuda") or not torch.cuda.is_available():

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 
 from paft.errors import EncodingError, RunError
-from paft.evaluation.candidates import Candidates
+from paft.evaluation.answers.candidates import Candidates
+from paft.evaluation.answers.reader import Reader
+from paft.evaluation.backend import Backend
 from paft.evaluation.cells import Cell, CellStore, Key
-from paft.evaluation.pairs import Pair, TooLong, empty_prompt
+from paft.evaluation.pairs import Pair, empty_prompt
 from paft.evaluation.server.client import Asker, PromptTooLong, Sent
 from paft.evaluation.server.probe import Way
 from paft.evaluation.server.replies import Listed
 from paft.evaluation.server_journal import Answered, ServerJournal
 from paft.models import TooLongError
-from paft.tasks.base import Example, Task
+from paft.tasks.base import Task
 from paft.tasks.reasoning import left_open
 
 
@@ -27,7 +29,7 @@ class Undecided(Exception):
     """A list of first tokens that does not tell which answer is the likeliest."""
 
 
-class ServerScorer:
+class ServerBackend(Backend):
     """Asks a server for every cell; each answer goes into a journal first.
 
     Args:
@@ -36,21 +38,38 @@ class ServerScorer:
         normalize: divide a log-likelihood by nothing, the answer's ``tokens`` or the ``bytes`` of its text.
         max_new_tokens: most tokens to generate.
         on_long: what to do with an example that the server has no room for: ``error``, or ``drop``.
-
-    Attributes:
-        dropped: ids of examples that are left out for all prompts.
     """
 
     def __init__(
         self, asker: Asker, task: Task, way: Way, normalize: str, max_new_tokens: int, on_long: str = "error"
     ) -> None:
-        self.asker, self.task, self.way = asker, task, way
-        self.normalize, self.max_new_tokens, self.on_long = normalize, max_new_tokens, on_long
+        self.asker, self.way, self.scoring = asker, way, way.scoring
+        self.max_new_tokens, self.on_long = max_new_tokens, on_long
         self.candidates = Candidates(task, way.scoring)
+        self.reader = Reader(self.candidates, normalize)
         self.journal = ServerJournal(None)
         self._parts: dict[Key, dict[int, Answered]] = {}
 
-    @property
+    def identity(self) -> dict[str, Any]:
+        asked = self.asker.model.identity(self.asker.api)
+        return {**asked, "scoring": self.scoring, "logprobs": self.way.logprobs}
+
+    def record(self) -> dict[str, Any]:
+        model = self.asker.model
+        return {
+            "model": model.name,
+            "adapter": None,
+            "dtype": None,
+            "answer_end": None,
+            "backend": "server",
+            "base_url": model.base_url,
+            "api": self.asker.api,
+            "logprobs": self.way.logprobs,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        return {**self.asker.facts(), "dropped_examples": sorted(self.dropped())}
+
     def dropped(self) -> set[str]:
         return self.journal.dropped
 
@@ -65,7 +84,7 @@ class ServerScorer:
         for answered in self.journal.answers:
             self.asker.count(answered.usage)
             self._parts.setdefault((answered.prompt, answered.example), {})[answered.part] = answered
-        missing = [p for p in pairs if (p.prompt.id, p.example.id) not in store and p.example.id not in self.dropped]
+        missing = [p for p in pairs if (p.prompt.id, p.example.id) not in store and p.example.id not in self.dropped()]
         store.add([cell for pair in missing if (cell := self._cell(pair)) is not None])
         self.journal.answers.clear()
 
@@ -74,11 +93,7 @@ class ServerScorer:
         self.asker.close()
         self.journal.close()
 
-    def too_long(self, pairs: Sequence[Pair]) -> list[TooLong]:
-        """None: a server says so when it is asked."""
-        return []
-
-    def score(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
+    def cells(self, pairs: Sequence[Pair]) -> Iterator[list[Cell]]:
         """The cells of ``pairs``, as they come.
 
         Raises:
@@ -105,7 +120,7 @@ class ServerScorer:
             for pair, part in jobs:
                 if failures:
                     return
-                if pair.example.id in self.dropped:
+                if pair.example.id in self.dropped():
                     continue
                 try:
                     await self._ask(pair, part)
@@ -137,7 +152,7 @@ class ServerScorer:
                     f"{pair.name}: longer than the server has room for: {bad}\n"
                     "serve the model with a longer context, or drop such examples with --on-long drop"
                 ) from None
-            if pair.example.id not in self.dropped:
+            if pair.example.id not in self.dropped():
                 self.journal.drop(pair.example.id)
             return
         except Undecided as bad:
@@ -212,28 +227,14 @@ class ServerScorer:
             return None
         found = self._parts.pop((pair.prompt.id, pair.example.id))
         parts = [found[part] for part in sorted(found)]
-        example, first, places = pair.example, parts[0], self.candidates.places(pair.example)
-        cell = partial(Cell, pair.prompt.id, example.id, example.gold)
+        first = parts[0]
         if self.way.logprobs is None:
-            text = self._cut(pair, first.text)
-            prediction, correct = self.task.judge(example, text)
-            generated = first.usage.completion_tokens
-            return cell(prediction, text, correct, prompt_tokens=first.before, generated_tokens=generated)
+            return self.reader.written(pair, self._cut(pair, first.text), first.before, first.usage.completion_tokens)
         values = [-np.inf if value is None else value for part in parts for value in part.loglik]
-        loglik = np.array(values, dtype=np.float32)
-        # argmax gives the first of equals
-        prediction = places[int(np.argmax(loglik.astype(np.float64) / self._divisors(example, parts)))]
-        spread = tuple(self.candidates.spread(example, loglik).tolist())
-        return cell(prediction, "", prediction == example.gold, spread, prompt_tokens=first.before)
-
-    def _divisors(self, example: Example, parts: Sequence[Answered]) -> np.ndarray:
-        candidates = self.candidates.of(example)
-        if self.normalize == "tokens":
-            counts = [part.answer_tokens for part in parts]
-            return np.array(counts if len(counts) == len(candidates) else [1] * len(candidates), dtype=np.float64)
-        if self.normalize == "bytes":
-            return np.array([len(text.encode()) for text in candidates], dtype=np.float64)
-        return np.ones(len(candidates))
+        counts = [part.answer_tokens for part in parts]
+        if len(counts) != len(values):  # all were listed at once, a token each
+            counts = [1] * len(values)
+        return self.reader.likeliest(pair, np.array(values, dtype=np.float32), counts, first.before)
 
     def _cut(self, pair: Pair, text: str) -> str:
         """The text up to the line that completes the answer, where a model in process stops as well.
@@ -242,13 +243,8 @@ class ServerScorer:
         prompt leaves open stands in front.
         """
         sent = self.sent(pair)
-        text = (left_open(sent) if isinstance(sent, str) and self.asker.api == "completions" else "") + text
-        end = text.find("\n")
-        while end >= 0:
-            if self.task.complete(pair.example, text[: end + 1]):
-                return text[: end + 1]
-            end = text.find("\n", end + 1)
-        return text
+        opening = left_open(sent) if isinstance(sent, str) and self.asker.api == "completions" else ""
+        return self.reader.cut(pair, opening + text)
 
 
 def _answer_text(prompt: str, answer: str) -> str:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from paft.errors import InputError, RunError
-from paft.evaluation.candidates import Candidates
+from paft.evaluation.answers.candidates import Candidates
 from paft.evaluation.options import Options
 from paft.evaluation.server.client import Asker, PromptTooLong, Unsupported
 from paft.tasks.base import Example, Task

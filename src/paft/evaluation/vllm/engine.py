@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from paft.errors import InputError, ModelError, RunError
-from paft.evaluation.local.likelihood import Query
+from paft.evaluation.answers.queries import Query
 
 MOST_LISTED = 128  # token ids whose log-probabilities one request may ask for
 NEUTRAL: Mapping[str, Any] = {  # greedy, and nothing that moves a logit

@@ -8,8 +8,27 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from paft.evaluation.local.likelihood import Query
-from paft.evaluation.pairs import Tokens
+from paft.evaluation.pairs import Row, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Candidate answers after one context, all as token ids; each candidate has at least one token."""
+
+    context: Row
+    candidates: Sequence[Sequence[int]]
+
+    @property
+    def longer(self) -> list[int]:
+        """Which candidates have more than one token."""
+        return [c for c, ids in enumerate(self.candidates) if len(ids) > 1]
+
+    def rest(self, free_masks: bool) -> int:
+        """Places that the candidates take beside the context."""
+        rest = [len(ids) - 1 for ids in self.candidates if len(ids) > 1]
+        if free_masks or not rest:
+            return sum(rest)
+        return (len(self.context) + max(rest)) * len(rest) - len(self.context)
 
 
 @dataclass(slots=True)

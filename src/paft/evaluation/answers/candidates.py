@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from paft.models import Encoder
-from paft.models.ends import begins_another
 from paft.tasks.base import Example, Task
+
+if TYPE_CHECKING:
+    from paft.models import Encoder
 
 
 class Candidates:
@@ -19,12 +21,12 @@ class Candidates:
     option texts (``continuation``) each example has its own, and whether they are is decided for each.
 
     Args:
-        scoring: ``likelihood`` or ``continuation``.
+        scoring: ``likelihood`` or ``continuation``; under ``generate`` the answers are what may be written.
         encoder: what makes tokens of them; None where a server does.
     """
 
     def __init__(self, task: Task, scoring: str, encoder: Encoder | None = None) -> None:
-        self.task = task
+        self.task, self.scoring = task, scoring
         self.by_text = scoring == "continuation"
         self._encoder = encoder
         self._ended: dict[tuple[str, ...], bool] = {}
@@ -42,6 +44,8 @@ class Candidates:
         """Whether each example's candidates are scored with the end token: where one's tokens begin another's."""
         if self._encoder is None:
             raise ValueError("a server's tokens are not known here")
+        from paft.models.ends import begins_another
+
         groups = [self.group(example) for example in examples]
         new = [group for group in dict.fromkeys(groups) if group not in self._ended]
         self._ended.update(zip(new, begins_another(self._encoder, new), strict=True))
