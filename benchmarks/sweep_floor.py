@@ -8,28 +8,27 @@ from common import forward_flops
 from sweep_sides import MAX_LENGTH, Bench
 
 from paft import SweepResult
-from paft.evaluation.options import Options
-from paft.evaluation.pairs import Pair
-from paft.evaluation.scoring import CandidateScorer, GenerateScorer, make_scorer
+from paft.evaluation import Options, Pair, Work, open_here
 
 
 def floor_flops(bench: Bench, result: SweepResult) -> float:
     """Operations of the forward passes over a workload's cells, no token run twice after the same tokens."""
     options = Options(bench.workload.scoring, max_length=MAX_LENGTH, max_new_tokens=bench.workload.room, chat="off")
     examples = bench.examples
-    scorer = make_scorer(bench.model, bench.tokenizer, bench.task, options, examples)
+    work = Work((bench.model, bench.tokenizer), bench.task, bench.prompts, examples, options)
     pairs = [Pair(prompt, example) for prompt in bench.prompts for example in examples]
     sizes = bench.model.config.to_dict()
-    if isinstance(scorer, GenerateScorer):
+    with open_here(work) as backend:
+        asked = backend.rows
+    if backend.generates:
         written = [cell.generated_tokens for row in result.cells_pn for cell in row]
-        rows = [tuple(ids.tolist()) for ids in scorer.encoded(pairs)]
+        rows = [tuple(ids.tolist()) for ids in asked.prompts(pairs)]
         tokens, attended = distinct(rows)
         told = dict(zip(rows, written, strict=True))  # like prompts get like answers
         further = [len(row) + i for row, n in told.items() for i in range(1, n)]
         return forward_flops(sizes, tokens + len(further), attended + sum(further), sum(told.values()))
-    assert isinstance(scorer, CandidateScorer)
     run, wanted = set(), set()
-    for found in scorer.encoded(pairs):
+    for found in asked.scored(pairs):
         for context, ids in zip(found.contexts, found.candidates, strict=True):
             whole = (*context.tolist(), *ids[:-1])
             run.add(whole)

@@ -9,8 +9,9 @@ from unittest.mock import patch
 import numpy as np
 from torch.distributed import HashStore
 
-from paft.evaluation import SweepResult, loaded
+from paft.evaluation import SweepResult
 from paft.evaluation.cells import read_cells
+from paft.evaluation.local import loading
 from paft.evaluation.processes import Team, together
 from paft.models import load_model
 
@@ -34,7 +35,7 @@ def in_team(world, work, silence=60.0):
             found[rank] = bad
 
     threads = [threading.Thread(target=member, args=(rank,), daemon=True) for rank in range(world)]
-    with patch.object(loaded, "load_model", one_at_a_time):
+    with patch.object(loading, "load_model", one_at_a_time):
         for thread in threads:
             thread.start()
         for thread in threads:

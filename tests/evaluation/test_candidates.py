@@ -16,10 +16,7 @@ from prompts.generation.server import serve
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from paft.errors import DataError, InputError, OutputError
-from paft.evaluation import ServerModel, predict, sweep
-from paft.evaluation.cells import CellStore
-from paft.evaluation.options import Options
-from paft.evaluation.scoring import make_scorer
+from paft.evaluation import CellStore, Options, ServerModel, Work, open_here, predict, sweep
 from paft.experiments import select_prompt
 from paft.experiments.model_score import ModelScore
 from paft.experiments.records import UNSEEN, Measured, Record, same_cells
@@ -124,9 +121,8 @@ def test_other_labels_keep_their_numbers(folder, pair, prompts):
 
 def test_selection_asks_likewise(folder, pair, labels, tmp_path):
     examples = labels.examples("test")
-    scorer = make_scorer(*pair, labels, Options(), examples)
-    with CellStore(None, {}) as store:
-        scored = ModelScore(scorer, store, examples, progress=False)(list(PROMPTS), examples)
+    with open_here(Work(pair, labels, PROMPTS, examples, Options())) as backend, CellStore(None, {}) as store:
+        scored = ModelScore(backend, store, examples, progress=False)(list(PROMPTS), examples)
     assert (scored.correct_pn == sweep(folder, labels, PROMPTS).correct_pn).all()
     trained = replace(labels, read=lambda split: examples)
     select_prompt(pair, trained, PROMPTS, output=tmp_path, examples=4, progress=False)

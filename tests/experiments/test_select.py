@@ -16,10 +16,8 @@ from evaluation.sweep_tasks import make_task
 
 from paft.baselines.base import PromptScore, Score, Selection
 from paft.errors import InputError, OutputError, PaftError, TemplateError
-from paft.evaluation import sweep
-from paft.evaluation.cells import CellStore, read_cells
-from paft.evaluation.options import Options
-from paft.evaluation.scoring import make_scorer
+from paft.evaluation import CellStore, Options, Work, open_here, sweep
+from paft.evaluation.cells import read_cells
 from paft.experiments import load_selection, select_prompt
 from paft.experiments.model_score import ModelScore
 from paft.prompts import Prompt, PromptSet
@@ -261,9 +259,8 @@ def test_answers_are_kept_by_text_and_by_what_an_example_holds(live, forwards):
     task = make_task("label", 6)
     examples = list(task.examples("train"))
     altered = dataclasses.replace(examples[0], slots={**examples[0].slots, "text": "something else"})
-    scorer = make_scorer(*live, task, Options(), examples)
-    with CellStore(None, {}) as store:
-        score = ModelScore(scorer, store, examples, progress=False)
+    with open_here(Work(live, task, PROMPTS, examples, Options())) as backend, CellStore(None, {}) as store:
+        score = ModelScore(backend, store, examples, progress=False)
         one, other = PROMPTS["p0"], dataclasses.replace(PROMPTS["p0"], id="same text")
         first = score([one], examples)
         runs = len(forwards)

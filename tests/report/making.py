@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from paft.evaluation.statistics import summarize
+from paft.evaluation.results.statistics import summarize
 from paft.experiments.records import METHODS, Measured, Record
 from paft.files import write_json, write_jsonl
 from paft.prompts import Prompt, PromptSet

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from paft.errors import EncodingError, InputError
-from paft.evaluation.candidates import Candidates
-from paft.evaluation.planning import Ids
+from paft.evaluation.answers.candidates import Candidates
 from paft.models import Encoder, Parts, TooLongError
 from paft.models.encoding import Rendered
 from paft.prompts import Prompt
 from paft.tasks.base import Example
+from paft.tasks.reasoning import left_open
 
+Ids = NDArray[np.int32]
+Row = Sequence[int] | np.ndarray  # token ids
 SPARE_BYTES = 8  # BOS, the space before the answer, the end token
 AT_ONCE = 512  # pairs given to the tokenizer together; what it returns is many times as large as the ids
 
@@ -69,6 +72,55 @@ class Tokens:
     def longest(self) -> int:
         """Tokens of the longest candidate with its context."""
         return max(len(a) + len(b) for a, b in zip(self.contexts, self.candidates, strict=True))
+
+
+class Rows:
+    """Pairs as rows of token ids that a model takes; for backends that are given tokens.
+
+    Args:
+        candidates: what is scored behind the prompts.
+        new_tokens: how many may be generated behind a prompt; 0 where candidates are scored.
+    """
+
+    def __init__(self, encoder: Encoder, candidates: Candidates, new_tokens: int = 0) -> None:
+        self.encoder, self.candidates, self.new_tokens = encoder, candidates, new_tokens
+
+    def scored(self, pairs: Sequence[Pair]) -> list[Tokens]:
+        """Every pair with its candidates. Raises EncodingError, which names a pair that cannot be encoded."""
+        tokens = [t for t in encode_candidates(self.encoder, pairs, self.candidates) if t is not None]
+        for pair, t in zip(pairs, tokens, strict=True):
+            if not min(map(len, t.contexts)):
+                raise empty_prompt(pair)
+        return tokens
+
+    def prompts(self, pairs: Sequence[Pair]) -> list[Ids]:
+        """The prompt of every pair. Raises EncodingError, which names a pair that cannot be encoded or is too long."""
+        prompts = encode_prompts(self.encoder, pairs)
+        for pair, ids in zip(pairs, prompts, strict=True):
+            if not len(ids):
+                raise empty_prompt(pair)
+            if not self._fits(ids):
+                raise TooLong(pair, self.encoder.max_length).error()
+        return prompts
+
+    def too_long(self, pairs: Sequence[Pair]) -> list[TooLong]:
+        """The pairs that do not fit ``max_length``."""
+        most = self.encoder.max_length
+        if self.new_tokens:
+            doubtful = [p for p in pairs if may_be_long(self.encoder, p, self.new_tokens)]
+            ids = encode_prompts(self.encoder, doubtful)
+            return [TooLong(p, most) for p, row in zip(doubtful, ids, strict=True) if not self._fits(row)]
+        sizes = [max(len(c.encode()) for c in self.candidates.of(p.example)) for p in pairs]
+        doubtful = [p for p, size in zip(pairs, sizes, strict=True) if may_be_long(self.encoder, p, size)]
+        encoded = encode_candidates(self.encoder, doubtful, self.candidates, on_long="none")
+        return [TooLong(p, most) for p, e in zip(doubtful, encoded, strict=True) if e is None]
+
+    def opening(self, pair: Pair) -> str:
+        """The mark of reasoning that the prompt leaves open; what is written goes on from it."""
+        return left_open(self.encoder.prompt_text(pair.prompt.render(pair.example.slots)))
+
+    def _fits(self, ids: Ids) -> bool:
+        return len(ids) + self.new_tokens <= self.encoder.max_length
 
 
 def encode_candidates(

@@ -10,20 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from paft.errors import InputError
+from paft.evaluation.backend import Work
 from paft.evaluation.cells import Cell
 from paft.evaluation.dating import settled_date
-from paft.evaluation.forward import evaluating
-from paft.evaluation.loaded import Model, load, refuse_unfillable
+from paft.evaluation.fitting import CHUNK, refuse_unfillable
+from paft.evaluation.local.backend import open_here
+from paft.evaluation.local.loading import Model
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair
 from paft.evaluation.progress import bar
-from paft.evaluation.scoring import make_scorer
 from paft.models import resolve_model
 from paft.prompts import Prompt
 from paft.tasks.base import Example, Task
 from paft.tasks.reasoning import without_reasoning
-
-CHUNK = 1024  # pairs encoded and sorted by length together
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +89,12 @@ def predict(
     options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat, day)
     options.scoring_of(task)
     refuse_unfillable(task, asked, examples[0])
-    loaded = load(model, source, adapter, dtype, device, trust_remote_code)
+    work = Work(model, task, asked, examples, options, source, adapter, dtype, device, trust_remote_code)
     pairs = [Pair(prompt, example) for prompt in asked for example in examples]
     made: dict[tuple[str, str], Cell] = {}
-    with evaluating(loaded.model), bar("predict", len(pairs), shown=progress) as advance:
-        scorer = make_scorer(loaded.model, loaded.tokenizer, task, options, examples)
+    with open_here(work) as backend, bar("predict", len(pairs), shown=progress) as advance:
         for start in range(0, len(pairs), CHUNK):
-            for cells in scorer.score(pairs[start : start + CHUNK]):
+            for cells in backend.cells(pairs[start : start + CHUNK]):
                 made.update({(c.prompt_id, c.example_id): c for c in cells})
                 advance(len(cells))
     return [_prediction(task, made[p.prompt.id, p.example.id]) for p in pairs]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paft.errors import DataError, OutputError, RunError
-from paft.evaluation.server_replies import Usage
+from paft.evaluation.server.replies import Usage
 
 JOURNAL_FILE = "answers.jsonl"
 

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from paft.errors import InputError
-from paft.evaluation.cells import IDENTITY_FILE, CellStore, refuse_other_work, unrecorded
+from paft.evaluation.backend import Backend, Work
+from paft.evaluation.cells import IDENTITY_FILE, CellStore, unrecorded
 from paft.evaluation.dating import agreed_date
+from paft.evaluation.fitting import examples_that_fit, refuse_trained, refuse_unmeasurable
 from paft.evaluation.identity import examples_digest, prompts_digest
-from paft.evaluation.loaded import Model, load, refuse_trained, refuse_unmeasurable
-from paft.evaluation.measured import Measured, Scores, measure_here, measure_there, refuse_local_options, told
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair
 from paft.evaluation.processes import current, in_step
 from paft.evaluation.progress import bar
-from paft.evaluation.quick_result import Quick
-from paft.evaluation.result import SUMMARY_FILE, SweepResult
-from paft.evaluation.server import ServerModel
+from paft.evaluation.results.quick import Quick
+from paft.evaluation.results.result import SUMMARY_FILE, SweepResult
+from paft.evaluation.results.summary import FORMAT_VERSION, summed_up
+from paft.evaluation.server.model import ServerModel
 from paft.evaluation.sharing import Share
-from paft.evaluation.summing import FORMAT_VERSION, summed_up
-from paft.evaluation.vllm_measured import measure_vllm, refuse_vllm_options
-from paft.evaluation.vllm_model import VllmModel
-from paft.evaluation.whole import own_device, refuse_several
+from paft.evaluation.vllm.model import VllmModel
 from paft.files import write_json
-from paft.models import resolve_model
+from paft.models import ModelSource, resolve_model
 from paft.prompts import PromptSet
 from paft.tasks.base import Example, Task
 
-CHUNK = 1024  # pairs whose lengths are looked at together
+if TYPE_CHECKING:
+    from paft.evaluation.local.loading import Model
+
 SHORTCUTS = "shortcuts.json"
 BLOCK = 16384  # cells that are encoded and planned as a whole: the more, the more they share and the less is padding
 
@@ -114,103 +115,115 @@ def sweep(
         OutputError: ``output`` holds other work.
         RunError: out of memory or disk; finished cells are kept.
     """
-    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat)
-    settled = options.scoring_of(task)
+    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat, date)
+    options.scoring_of(task)
     if on_long not in ("error", "drop"):
         raise InputError(f"--on-long must be error or drop, found {on_long!r}")
-    name = model.name if isinstance(model, VllmModel) else model
-    source = None if isinstance(name, tuple | ServerModel) else resolve_model(name, adapter)
-    options = replace(options, date=agreed_date(date, source, output))
+    source, options = _settled(model, adapter, options, output)
     if not current().first:
         output, progress = None, False
-    if source is not None:
-        options = replace(options, chat=source.chat(chat))
-        if not allow_overlap:
-            refuse_trained(source, prompts)
+    if source is not None and not allow_overlap:
+        refuse_trained(source, prompts)
     examples = task.examples(split, limit)
     refuse_unmeasurable(task, prompts, examples)
-    identity = _identity(task, prompts, split, examples, options, settled, on_long)
     part = Quick.planned(quick, len(prompts), len(examples), seed, output)
-    if isinstance(model, ServerModel | VllmModel):
-        refuse_several(type(model).__name__)
-    if isinstance(model, ServerModel):
-        refuse_local_options(
-            adapter=(adapter, None),
-            batch_tokens=(batch_tokens, None),
-            max_length=(max_length, 1024),
-            dtype=(dtype, "auto"),
-            device=(device, "auto"),
-            trust_remote_code=(trust_remote_code, False),
-            date=(date, None),
-        )
-        measured = measure_there(model, task, prompts, examples, options, on_long, output, identity)
-        if say is not None:
-            say(told(measured))
-    elif isinstance(model, VllmModel):
-        assert source is not None  # it has a name
-        refuse_vllm_options(batch_tokens, device)
-        measured = measure_vllm(model, source, task, options, examples, dtype, trust_remote_code, output, identity, say)
-    else:
-        if output is not None:
-            refuse_other_work(output, identity)
-        loaded = load(model, source, adapter, dtype, own_device(device), trust_remote_code)
-        measured = measure_here(loaded, task, options, examples)
-    whole = {**identity, **measured.identity}
-    if output is not None and say is not None and (unsaid := unrecorded(output, whole)):
-        say(f"{output}: an earlier version made it and did not record {', '.join(unsaid)}; taken as unchanged since")
-    record = {"task": task.name, "source": task.source, "split": split, "scoring": measured.scoring, "seed": seed}
-    threshold = task.top_threshold if top is None else top
-    job = _Job(prompts, examples, on_long, {**measured.record, **record}, threshold, progress, part)
-    return _run(job, measured, whole, output, flush_seconds)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What a sweep is to do, all checks done."""
-
-    prompts: PromptSet
-    examples: Sequence[Example]
-    on_long: str
-    record: dict[str, Any]
-    top: float
-    progress: bool
-    part: Quick | None = None
-
-
-def _run(
-    job: _Job,
-    measured: Measured,
-    identity: dict[str, Any],
-    output: str | os.PathLike[str] | None,
-    flush_seconds: float,
-) -> SweepResult:
-    """Compute the cells that are missing, and sum up."""
-    prompts, examples = job.prompts, job.examples
-    note = {"record": job.record, "example_ids": [e.id for e in examples]}
-    with measured.running:
-        # before the folder is claimed: a wrong input leaves no trace
-        kept = fitting(measured.scorer, prompts, examples, job.on_long)
-        if output is None or not (Path(output) / IDENTITY_FILE).is_file():
-            measured.check(Pair(next(iter(prompts)), kept[0]))
-        with CellStore(output, identity, note, flush_seconds) as store:
-            if output is not None and not (Path(output) / "prompts.jsonl").exists():
-                prompts.save(Path(output) / "prompts.jsonl")
-            measured.resume(store, (Pair(p, e) for p in prompts for e in kept))
+    work = Work(
+        model=model,
+        task=task,
+        prompts=prompts,
+        examples=examples,
+        options=options,
+        source=source,
+        adapter=adapter,
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        on_long=on_long,
+        identity=_identity(task, prompts, split, examples, options, on_long),
+        output=output,
+        say=say or _silent,
+    )
+    with open_backend(work) as backend:
+        identity = {**work.identity, **backend.identity()}
+        _tell_unrecorded(work, identity)
+        kept = _checked(work, backend)  # before the folder is claimed: a wrong input leaves no trace
+        told = {"task": task.name, "source": task.source, "split": split, "scoring": backend.scoring, "seed": seed}
+        record = {**backend.record(), **told}
+        with _claimed(work, prompts, identity, record, flush_seconds) as store:
+            backend.resume(store, (Pair(p, e) for p in prompts for e in kept))
             share = Share(current(), store, identity)
-            _score(measured, share, job, kept)
-            if output is not None and (proof := measured.proof()):
-                write_json(Path(output) / SHORTCUTS, proof)
-            dropped = {e.id for e in examples} - {e.id for e in kept if e.id not in measured.dropped()}
-            if len(dropped) == len(examples):
-                raise InputError(f"all {len(examples)} examples are too long for the server under some prompt")
-            result = share.handed_out(
-                summed_up(store, prompts, examples, dropped, {**job.record, **measured.facts()}, job.top, job.part)
-                if current().first
-                else None
-            )
+            _ask(backend, share, work, prompts, kept, part, progress)
+            dropped = _dropped(work, backend, kept)
+            record |= backend.facts()
+            threshold = task.top_threshold if top is None else top
+            made = summed_up(store, prompts, examples, dropped, record, threshold, part) if current().first else None
+            result = share.handed_out(made)
     if output is not None:
         write_json(Path(output) / SUMMARY_FILE, result.summary)
     return result
+
+
+def open_backend(work: Work) -> AbstractContextManager[Backend]:
+    """The backend that the model of ``work`` asks for, for as long as it is used."""
+    if isinstance(work.model, ServerModel):
+        from paft.evaluation.server.opening import open_server
+
+        return open_server(work)
+    if isinstance(work.model, VllmModel):
+        from paft.evaluation.vllm.opening import open_vllm
+
+        return open_vllm(work)
+    from paft.evaluation.local.backend import open_here
+
+    return open_here(work)
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
+
+
+def _settled(
+    model: Model | ServerModel | VllmModel,
+    adapter: str | os.PathLike[str] | None,
+    options: Options,
+    output: str | os.PathLike[str] | None,
+) -> tuple[ModelSource | None, Options]:
+    """What the model's name resolves to, and the options with the chat mode and the day that follow from it."""
+    if isinstance(model, ServerModel):
+        return None, options
+    name = model.name if isinstance(model, VllmModel) else model
+    source = None if isinstance(name, tuple) else resolve_model(name, adapter)
+    options = replace(options, date=agreed_date(options.date, source, output))
+    return source, options if source is None else replace(options, chat=source.chat(options.chat))
+
+
+def _tell_unrecorded(work: Work, identity: Mapping[str, Any]) -> None:
+    """Say what a folder of an earlier version does not tell about its cells."""
+    if work.output is not None and (unsaid := unrecorded(work.output, identity)):
+        unsaid_names = ", ".join(unsaid)
+        work.say(
+            f"{work.output}: an earlier version made it and did not record {unsaid_names}; taken as unchanged since"
+        )
+
+
+def _checked(work: Work, backend: Backend) -> list[Example]:
+    """The examples that fit under every prompt; a model that cannot be right is refused where a sweep begins."""
+    kept = examples_that_fit(backend, work.prompts, work.examples, work.on_long)
+    if work.output is None or not (Path(work.output) / IDENTITY_FILE).is_file():
+        backend.check(Pair(next(iter(work.prompts)), kept[0]))
+    return kept
+
+
+@contextmanager
+def _claimed(
+    work: Work, prompts: PromptSet, identity: Mapping[str, Any], record: Mapping[str, Any], flush_seconds: float
+) -> Iterator[CellStore]:
+    """The store of the cells; the folder says from now on what it is of."""
+    note = {"record": dict(record), "example_ids": [e.id for e in work.examples]}
+    with CellStore(work.output, identity, note, flush_seconds) as store:
+        if work.output is not None and not (Path(work.output) / "prompts.jsonl").exists():
+            prompts.save(Path(work.output) / "prompts.jsonl")
+        yield store
 
 
 def _identity(
@@ -219,7 +232,6 @@ def _identity(
     split: str,
     examples: Sequence[Example],
     options: Options,
-    scoring: str,
     on_long: str,
 ) -> dict[str, Any]:
     """What decides the cells, but for the weights and their dtype: batch sizes and devices do not."""
@@ -229,7 +241,7 @@ def _identity(
         "answers": list(task.answers),
         "match": task.match,
         "split": split,
-        "scoring": scoring,
+        "scoring": options.scoring_of(task),
         "normalize": options.normalize,
         "chat": options.chat,
         "max_length": options.max_length,
@@ -240,44 +252,42 @@ def _identity(
     }
 
 
-def fitting(scorer: Scores, prompts: PromptSet, examples: Sequence[Example], on_long: str) -> list[Example]:
-    """The examples that fit under every prompt, so that all prompts meet the same ones."""
-    long: set[str] = set()
-    room = 0
-    for prompt in prompts:
-        left = [Pair(prompt, e) for e in examples if e.id not in long]
-        for start in range(0, len(left), CHUNK):
-            found = scorer.too_long(left[start : start + CHUNK])
-            if found and on_long == "error":
-                raise found[0].error()
-            long |= {f.pair.example.id for f in found}
-            room = found[0].max_length if found else room
-    kept = [e for e in examples if e.id not in long]
-    if not kept:
-        raise InputError(
-            f"all {len(examples)} examples are longer than {room} tokens under some prompt; raise --max-length"
-        )
-    return kept
-
-
-def _score(measured: Measured, share: Share, job: _Job, examples: Sequence[Example]) -> None:
+def _ask(
+    backend: Backend,
+    share: Share,
+    work: Work,
+    prompts: PromptSet,
+    kept: Sequence[Example],
+    part: Quick | None,
+    progress: bool,
+) -> None:
     """Compute this process's share of the cells that the store does not hold yet."""
-    dropped, prompts, part = measured.dropped(), job.prompts, job.part
-    total, there = len(prompts) * len(examples), len(share.done)
-    wanted = None if part is None else part.keys(prompts.ids, [e.id for e in job.examples])
+    dropped = backend.dropped()
+    total, there = len(prompts) * len(kept), len(share.done)
+    wanted = None if part is None else part.keys(prompts.ids, [e.id for e in work.examples])
     if wanted is not None:
         size, total, there = BLOCK * total // len(wanted), len(wanted), sum(key in wanted for key in share.done)
     else:
         size = BLOCK
-    with bar("sweep", total, there, job.progress) as advance:
+    with bar("sweep", total, there, progress) as advance:
         share.store.start_clock()
-        for block in blocks(prompts, examples, size * share.team.world):
+        for block in blocks(prompts, kept, size * share.team.world):
             todo = [p for p in block if p.key not in share.done and p.example.id not in dropped]
             mine = share.pairs(todo if wanted is None else [p for p in todo if p.key in wanted])
-            for cells in measured.scorer.score(mine) if mine else ():
+            for cells in backend.cells(mine) if mine else ():
                 advance(share.add(cells))
         share.finish(advance)
         share.store.flush()
+    if work.output is not None and (proof := backend.proof()):
+        write_json(Path(work.output) / SHORTCUTS, proof)
+
+
+def _dropped(work: Work, backend: Backend, kept: Sequence[Example]) -> set[str]:
+    """Ids of the examples that were left out, before or on the way."""
+    left = {e.id for e in kept} - set(backend.dropped())
+    if not left:
+        raise InputError(f"all {len(work.examples)} examples are too long for the server under some prompt")
+    return {e.id for e in work.examples} - left
 
 
 def blocks(prompts: PromptSet, examples: Sequence[Example], size: int = BLOCK) -> Iterator[list[Pair]]:

@@ -7,11 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice, product
 from statistics import median
 
-from paft.evaluation.forward import evaluating
-from paft.evaluation.loaded import load
-from paft.evaluation.options import Options
-from paft.evaluation.pairs import Pair
-from paft.evaluation.scoring import make_scorer
+from paft.evaluation import Options, Pair, Work, open_here
 from paft.experiments.grid import Grid, GridCell
 from paft.experiments.methods import wanted
 from paft.experiments.records import Record
@@ -97,17 +93,17 @@ def _trial(grid: Grid) -> float:
     given = {name: grid.sweep[name] for name in SCORING if name in grid.sweep}
     given["chat"] = source.chat(given.get("chat", "auto"))
     dtype, device = (grid.sweep.get(name, "auto") for name in ("dtype", "device"))
-    loaded = load(grid.model, source, None, dtype, device, grid.sweep.get("trust_remote_code", False))
     examples = grid.task.examples(grid.split, grid.limit)
-    scorer = make_scorer(loaded.model, loaded.tokenizer, grid.task, Options(**given), examples)
+    trusts = grid.sweep.get("trust_remote_code", False)
+    work = Work(grid.model, grid.task, grid.unseen, examples, Options(**given), source, None, dtype, device, trusts)
     spread = product(examples, list(grid.unseen)[:: max(1, len(grid.unseen) // 8)])
     pairs = [Pair(prompt, example) for example, prompt in islice(spread, ROUND * (1 + ROUNDS))]
-    long = {each.pair.name for each in scorer.too_long(pairs)}  # what the sweep will refuse or drop, it says itself
-    pairs = [pair for pair in pairs if pair.name not in long]
     seconds = []
-    with evaluating(loaded.model):
+    with open_here(work) as backend:
+        long = {each.pair.name for each in backend.too_long(pairs)}  # the sweep will refuse or drop it, and say so
+        pairs = [pair for pair in pairs if pair.name not in long]
         for start in range(0, len(pairs), ROUND):
             begun = time.perf_counter()
-            found = sum(map(len, scorer.score(pairs[start : start + ROUND])))
+            found = sum(map(len, backend.cells(pairs[start : start + ROUND])))
             seconds.append((time.perf_counter() - begun) / found)
     return median(seconds[1:] or seconds or [0.0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from paft.evaluation.dating import settled_date
+from paft.evaluation import settled_date
 from paft.experiments.folder import ABOUT, Folder
 from paft.experiments.grid import Grid
 from paft.models import Encoder, load_tokenizer, resolve_model

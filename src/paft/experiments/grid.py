@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from paft.errors import InputError
-from paft.evaluation.identity import examples_digest, prompts_digest
+from paft.evaluation import examples_digest, prompts_digest
 from paft.experiments.records import METHODS, UNSEEN
 from paft.experiments.selectors import SELECTORS
 from paft.prompts import Prompt, PromptSet

@@ -9,15 +9,13 @@ import numpy as np
 
 from paft.baselines.base import Scored
 from paft.errors import InputError
-from paft.evaluation.cells import Cell, CellStore, Key
-from paft.evaluation.identity import examples_digest
-from paft.evaluation.pairs import Pair
-from paft.evaluation.progress import bar
-from paft.evaluation.scoring import Scorer
-from paft.evaluation.sweeping import CHUNK
+from paft.evaluation import Backend, Cell, CellStore, Pair, bar, examples_digest
 from paft.prompts import Prompt
 from paft.prompts.prompt import default_id
 from paft.tasks.base import Example
+
+CHUNK = 1024  # pairs that are asked together
+Key = tuple[str, str]
 
 
 class ModelScore:
@@ -27,7 +25,7 @@ class ModelScore:
     as its id by default, and an altered example has a digest of what it holds behind its id.
 
     Args:
-        scorer: what a sweep scores with.
+        backend: what a sweep asks.
         store: where answers are kept; those it holds already are not asked for again.
         examples: the training examples that may be asked about.
         progress: show a bar where stderr is a terminal.
@@ -37,11 +35,11 @@ class ModelScore:
             for, so that a selection that was killed and goes on counts like one that was not.
     """
 
-    def __init__(self, scorer: Scorer, store: CellStore, examples: Sequence[Example], progress: bool = True) -> None:
+    def __init__(self, backend: Backend, store: CellStore, examples: Sequence[Example], progress: bool = True) -> None:
         self.examples = examples
         self.queries = 0
         self.calls = 0
-        self._scorer = scorer
+        self._backend = backend
         self._store = store
         self._progress = progress
         self._asked: set[Key] = set()
@@ -80,7 +78,7 @@ class ModelScore:
         pairs = list(todo.values())
         with bar("select", len(pairs), shown=self._progress and bool(pairs)) as advance:
             for start in range(0, len(pairs), CHUNK):
-                for cells in self._scorer.score(pairs[start : start + CHUNK]):
+                for cells in self._backend.cells(pairs[start : start + CHUNK]):
                     self._store.add(_under(keys[cell.prompt_id, cell.example_id], cell) for cell in cells)
                     advance(len(cells))
 

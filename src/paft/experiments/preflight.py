@@ -8,8 +8,7 @@ from dataclasses import fields
 from typing import Any
 
 from paft.errors import InputError
-from paft.evaluation import sweep
-from paft.evaluation.loaded import refuse_unjudgeable
+from paft.evaluation import refuse_unjudgeable, sweep
 from paft.experiments.grid import Grid
 from paft.experiments.select import select_prompt
 from paft.prompts.overlap import overlap

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paft.errors import DataError, MissingFileError
-from paft.evaluation.result import SweepResult
+from paft.evaluation import SweepResult
 from paft.files import read_json, write_json
 
 FORMAT_VERSION = 2

@@ -12,19 +12,24 @@ from typing import Any, Literal
 
 from paft.baselines.base import PromptScore, Selection, Selector
 from paft.errors import DataError, InputError
-from paft.evaluation.cells import CellStore, refuse_other_work
-from paft.evaluation.dating import dated, settled_date
-from paft.evaluation.forward import evaluating
-from paft.evaluation.identity import examples_digest, prompts_digest, tokens_identity
-from paft.evaluation.loaded import Model, load, refuse_unmeasurable
-from paft.evaluation.options import Options
-from paft.evaluation.scoring import Scorer, make_scorer
-from paft.evaluation.sweeping import fitting
+from paft.evaluation import (
+    Backend,
+    CellStore,
+    Model,
+    Options,
+    Work,
+    examples_digest,
+    examples_that_fit,
+    open_here,
+    prompts_digest,
+    refuse_other_work,
+    refuse_unmeasurable,
+    settled_date,
+)
 from paft.experiments.model_score import ModelScore
 from paft.experiments.selectors import Asked, making
 from paft.files import read_json, write_json
 from paft.models import resolve_model
-from paft.models.identity import model_digest
 from paft.prompts import Prompt, PromptSet
 from paft.tasks.base import Example, Task
 from paft.training.config import MOST_EXAMPLES
@@ -120,26 +125,26 @@ def select_prompt(
     identity = _identity(asked, task, prompts, split, pool, options, on_long)
     if output is not None:
         refuse_other_work(output, identity, JOB, "selection", SELECTION)
-    loaded = load(model, source, None, dtype, device, trust_remote_code)
-    scorer = make_scorer(loaded.model, loaded.tokenizer, task, options, pool)
-    identity |= {"dtype": loaded.dtype, "weights": model_digest(loaded.model), "answer_end": scorer.answer_end(pool)}
-    identity |= {**tokens_identity(scorer.encoder, scorer.end_ids), **dated(scorer.encoder)}
-    if output is not None:
-        refuse_other_work(output, identity, JOB, "selection", SELECTION)
-        if (Path(output) / SELECTION).is_file():
-            say(f"{output} holds this selection already; nothing to do")
-            return load_selection(Path(output) / SELECTION, prompts)
-    pool = _lasting(scorer, prompts, pool, on_long, say)  # before the folder is claimed: a wrong input leaves no trace
-    started = time.monotonic()
-    with making(asked, task, prompts, loaded, scorer.encoder.max_length, output) as chosen:
-        say(f"{asked.name}: {len(prompts)} prompts, {len(pool):,} examples to draw from")
-        with _claimed(output, identity, flush_seconds) as store, evaluating(loaded.model):
-            if store.cells:
-                say(f"going on with {len(store.cells):,} answers that are there")
-            made = _run(chosen, prompts, ModelScore(scorer, store, pool, progress), store, started)
-            if output is not None:
-                record = {"model": loaded.name, "task": task.name, **_record(made, identity)}
-                write_json(Path(output) / SELECTION, record)
+    work = Work(model, task, prompts, pool, options, source, None, dtype, device, trust_remote_code)
+    with open_here(work) as backend:
+        decides = backend.identity()
+        identity |= {name: decides[name] for name in ("dtype", "weights", "answer_end")} | decides
+        if output is not None:
+            refuse_other_work(output, identity, JOB, "selection", SELECTION)
+            if (Path(output) / SELECTION).is_file():
+                say(f"{output} holds this selection already; nothing to do")
+                return load_selection(Path(output) / SELECTION, prompts)
+        pool = _lasting(backend, prompts, pool, on_long, say)  # before the folder is claimed
+        started = time.monotonic()
+        with making(asked, task, prompts, backend, output) as chosen:
+            say(f"{asked.name}: {len(prompts)} prompts, {len(pool):,} examples to draw from")
+            with _claimed(output, identity, flush_seconds) as store:
+                if store.cells:
+                    say(f"going on with {len(store.cells):,} answers that are there")
+                made = _run(chosen, prompts, ModelScore(backend, store, pool, progress), store, started)
+                if output is not None:
+                    record = {"model": backend.record()["model"], "task": task.name, **_record(made, identity)}
+                    write_json(Path(output) / SELECTION, record)
     return made
 
 
@@ -206,13 +211,13 @@ def _identity(
 
 
 def _lasting(
-    scorer: Scorer, prompts: PromptSet, pool: Sequence[Example], on_long: str, say: Callable[[str], None]
+    backend: Backend, prompts: PromptSet, pool: Sequence[Example], on_long: str, say: Callable[[str], None]
 ) -> Sequence[Example]:
     """The examples to draw from. Where too long ones are errors, lengths no example could keep are found out now."""
     if on_long == "error":
-        fitting(scorer, prompts, pool[:1], on_long)
+        examples_that_fit(backend, prompts, pool[:1], on_long)
         return pool
-    kept = fitting(scorer, prompts, pool, on_long)
+    kept = examples_that_fit(backend, prompts, pool, on_long)
     if len(kept) < len(pool):
         say(f"{len(pool) - len(kept)} examples are too long under some prompt and are left out")
     return kept

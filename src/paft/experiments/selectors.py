@@ -12,8 +12,7 @@ from typing import Any
 from paft.baselines.base import Selector
 from paft.baselines.top_accuracy import TopAccuracy
 from paft.errors import InputError
-from paft.evaluation.forward import evaluating
-from paft.evaluation.loaded import Loaded
+from paft.evaluation import LocalBackend
 from paft.prompts import Prompt, PromptSet
 from paft.prompts.generation import load_providers
 from paft.tasks.base import Task
@@ -76,14 +75,13 @@ def making(
     asked: Asked,
     task: Task,
     prompts: PromptSet,
-    loaded: Loaded,
-    max_length: int,
+    backend: LocalBackend,
     output: str | os.PathLike[str] | None,
 ) -> Iterator[Selector]:
     """The selector, for as long as it is used.
 
     Args:
-        loaded, max_length: the base model and the most tokens it is given, for embeddings.
+        backend: the base model, for embeddings.
         output: where replies of an LLM are kept, if anywhere.
 
     Raises:
@@ -92,7 +90,7 @@ def making(
     if asked.selector is not None:
         yield asked.selector
     elif asked.method == "zopo":
-        yield _zopo(asked, prompts, loaded, max_length)
+        yield _zopo(asked, prompts, backend)
     elif asked.method == "batprompt":
         with _batprompt(asked, task, prompts, output) as made:
             yield made
@@ -112,15 +110,16 @@ def user_prompt(task: Task, prompts: PromptSet) -> Prompt:
     return same[0] if same else Prompt.from_text(task.user_prompt, {"kind": "human", "strategy": "the task's own"})
 
 
-def _zopo(asked: Asked, prompts: PromptSet, loaded: Loaded, max_length: int) -> Selector:
+def _zopo(asked: Asked, prompts: PromptSet, backend: LocalBackend) -> Selector:
     from paft.baselines.zopo import Zopo
     from paft.models.embedding import hidden_state_embeddings, sentence_embeddings
 
+    loaded = backend.loaded
     if asked.embeddings is not None:
         made_pd = sentence_embeddings(asked.embeddings, list(prompts), device=str(loaded.model.device))
     else:
-        with evaluating(loaded.model):
-            made_pd = hidden_state_embeddings(loaded.model, loaded.tokenizer, list(prompts), max_length=max_length)
+        longest = backend.encoder.max_length
+        made_pd = hidden_state_embeddings(loaded.model, loaded.tokenizer, list(prompts), max_length=longest)
     return Zopo(made_pd, asked.seed, **_counted(asked, "examples"))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from paft.evaluation.statistics import Interval, paired_difference
+from paft.evaluation import Interval, paired_difference
 from paft.experiments.records import UNSEEN, Record
 
 AVERAGED = ("mean", "std", "std_corrected", "min", "q05", "max", "flip_rate")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from paft.errors import InputError
-from paft.evaluation.statistics import Interval
+from paft.evaluation.results.statistics import Interval
 from paft.experiments.records import UNSEEN, Record
 from paft.experiments.summary import difference
 from paft.report.comparison import Comparison

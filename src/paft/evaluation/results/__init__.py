@@ -1,0 +1,1 @@
+"""What is made of cells: results, statistics, summaries, estimates of quick sweeps."""
