@@ -18,8 +18,9 @@ from paft.errors import EncodingError, InputError, MissingFileError, OutputError
 from paft.evaluation import ServerModel, SweepResult, sweep
 from paft.evaluation.cells import Cell
 from paft.evaluation.pairs import Pair
-from paft.evaluation.processes import PART, Team, current, together
 from paft.evaluation.sharing import deal, packed, unpacked
+from paft.processes import Team, current, together
+from paft.processes.team import PART
 
 
 @pytest.fixture(scope="module")

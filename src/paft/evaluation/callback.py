@@ -21,10 +21,10 @@ from transformers import (
 
 from paft.errors import InputError
 from paft.evaluation.dating import settled_date
-from paft.evaluation.processes import several
 from paft.evaluation.result import SweepResult
 from paft.evaluation.sweeping import sweep
 from paft.evaluation.whole import whole
+from paft.processes import several
 from paft.prompts import PromptSet
 from paft.tasks.base import Task
 

@@ -16,7 +16,6 @@ from paft.evaluation.loaded import Model, load, refuse_trained, refuse_unmeasura
 from paft.evaluation.measured import Measured, Scores, measure_here, measure_there, refuse_local_options, told
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair
-from paft.evaluation.processes import current, in_step
 from paft.evaluation.progress import bar
 from paft.evaluation.quick_result import Quick
 from paft.evaluation.result import SUMMARY_FILE, SweepResult
@@ -28,6 +27,7 @@ from paft.evaluation.vllm_model import VllmModel
 from paft.evaluation.whole import own_device, refuse_several
 from paft.files import write_json
 from paft.models import resolve_model
+from paft.processes import current, in_step
 from paft.prompts import PromptSet
 from paft.tasks.base import Example, Task
 

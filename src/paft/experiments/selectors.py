@@ -11,11 +11,11 @@ from typing import Any
 
 from paft.baselines.base import Selector
 from paft.baselines.top_accuracy import TopAccuracy
+from paft.endpoints import load_providers
 from paft.errors import InputError
 from paft.evaluation.forward import evaluating
 from paft.evaluation.loaded import Loaded
 from paft.prompts import Prompt, PromptSet
-from paft.prompts.generation import load_providers
 from paft.tasks.base import Task
 
 SELECTORS = ("top-accuracy", "zopo", "batprompt")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from paft.endpoints.journal import Entry, Journal, Slot
 from paft.errors import DataError, OutputError, RunError
-from paft.prompts.generation.journal import Entry, Journal, Slot
 
 ABOUT = {"task": "t 1", "language": "english"}
 ENTRY = Entry(10, 'a "body"\nwith {braces} \ud83d and é', True, "id", 1.5, "2026-01-01T00:00:00+00:00", 90)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from paft.prompts.generation.connection import Connection, ProviderEnded, Received, RequestFailed
-from paft.prompts.generation.journal import Entry
+from paft.endpoints.connection import Connection, ProviderEnded, Received, RequestFailed
+from paft.endpoints.journal import Entry
 
 __all__ = ["Client", "ProviderEnded", "RequestFailed"]
 

@@ -16,7 +16,7 @@ import yaml
 
 from paft.errors import InputError
 from paft.files import TextLoader
-from paft.tasks.yamlfile import Document, read_yaml
+from paft.yamlfile import Document, read_yaml
 
 OPENAI = "https://api.openai.com/v1"
 KEYS: tuple[str, ...] = ("name", "model", "base_url", "api_key_env", "price", "requests_per_minute", "concurrency")
