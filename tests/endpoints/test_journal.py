@@ -31,6 +31,21 @@ def test_entries_come_back(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_journal_as_older_versions_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    slot = '"provider": "p", "model": "m", "strategy": "s", "round": 2'
+    path.write_text(
+        '{"kind": "header", "format_version": 1, "task": "t 1", "language": "english"}\n'
+        f'{{"kind": "failure", {slot}, "message": "HTTP 500", "time": "now"}}\n'
+        f'{{"kind": "reply", {slot}, "asked": 5, "body": "é", "cut": false, "request_id": null, "seconds": 0.25, '
+        '"time": "then", "prompt_estimate": 90}\n',
+        encoding="utf-8",
+    )
+    journal = Journal(path, ABOUT)
+    assert journal.entries == {Slot("p", "m", "s", 2): Entry(5, "é", False, None, 0.25, "then", 90)}
+    journal.close()
+
+
 @pytest.mark.parametrize("lost", [1, 20, 200])
 def test_a_line_that_was_cut_is_dropped_and_the_next_is_whole(tmp_path: Path, lost: int) -> None:
     path = tmp_path / "j.jsonl"

@@ -4,6 +4,7 @@ from paft.endpoints.budget import LEAST_REPLY, Budget, BudgetReached, Hold
 from paft.endpoints.client import Client
 from paft.endpoints.connection import Api, Connection, ProviderEnded, Received, RequestFailed, Unreadable
 from paft.endpoints.journal import Entry, Journal, Slot
+from paft.endpoints.journal_file import JournalFile
 from paft.endpoints.providers import READERS, Price, Provider, check_providers, load_providers
 from paft.endpoints.replies import Reply, read_body
 from paft.endpoints.usage import Usage, UsageRow
@@ -19,6 +20,7 @@ __all__ = [
     "Entry",
     "Hold",
     "Journal",
+    "JournalFile",
     "Price",
     "Provider",
     "ProviderEnded",

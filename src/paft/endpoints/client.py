@@ -1,4 +1,4 @@
-"""Asking one endpoint for prompts: what came, whole or cut, becomes an entry of the journal."""
+"""Asking one endpoint by chat: what came, whole or cut, becomes an entry of the journal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Client", "ProviderEnded", "RequestFailed"]
 
 
 class Client(Connection):
-    """One provider's endpoint, asked for prompts by chat."""
+    """One provider's endpoint, asked by chat for what goes into the journal."""
 
     async def ask(self, messages: Sequence[Mapping[str, str]], max_tokens: int, asked: int, estimate: int) -> Entry:
         """Send one request, again where that may help, and return what came.

@@ -1,4 +1,4 @@
-"""Who is asked for prompts: the providers file, checked before any money is spent.
+"""Who is asked: the providers file, checked before any money is spent.
 
 The file is a YAML list. Keys never stand in it: ``api_key_env`` names the environment variable that holds one.
 """

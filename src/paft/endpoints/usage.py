@@ -1,4 +1,4 @@
-"""What generation asked for, got and paid: one row a model and strategy, as in Table 7 of the paper."""
+"""What was asked for, got and paid: one row a model and strategy, as in Table 7 of the paper."""
 
 from __future__ import annotations
 

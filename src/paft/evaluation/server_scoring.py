@@ -146,7 +146,7 @@ class ServerScorer:
             raise RunError(f"{pair.name}: {bad}\nall answers so far are kept: the same command goes on") from None
         except EncodingError as bad:
             raise EncodingError(f"{pair.name}: {bad}") from None
-        self.journal.add(answered)
+        await self.journal.add(answered)
         self._parts.setdefault((pair.prompt.id, pair.example.id), {})[part] = answered
 
     async def _answer(self, pair: Pair, part: int, sent: Sent) -> Answered:
