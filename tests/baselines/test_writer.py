@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from baselines.surface import Surface, make_examples
-from prompts.generation.server import Answer, Request, completion, serve, templates
+from endpoints.server import Answer, Request, completion, serve, templates
 
 from paft.baselines.attacks import OFFLINE, REWRITTEN
 from paft.baselines.batprompt import BatPrompt

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from prompts.generation.server import Answer, completion, serve, templates
+from endpoints.server import Answer, completion, serve, templates
 
 from paft.cli.main import main
 from paft.prompts import PromptSet

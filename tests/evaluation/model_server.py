@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from prompts.generation.server import Answer, Request
+from endpoints.server import Answer, Request
 
 CHAT = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:"
 
 
 @dataclass
 class ModelServer:
-    """A script for ``prompts.generation.server.serve``.
+    """A script for ``endpoints.server.serve``.
 
     Attributes:
         echo: whether it can score the text it is sent; where not, ``echo`` is passed over in silence.

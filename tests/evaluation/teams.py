@@ -12,8 +12,8 @@ from torch.distributed import HashStore
 from paft.evaluation import SweepResult
 from paft.evaluation.cells import read_cells
 from paft.evaluation.local import loading
-from paft.evaluation.processes import Team, together
 from paft.models import load_model
+from paft.processes import Team, together
 
 LOADING = threading.Lock()  # transformers changes its classes while it loads: threads would spoil them for each other
 

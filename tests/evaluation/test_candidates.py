@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from endpoints.server import serve
 from evaluation import sweep_oracle as oracle
 from evaluation.model_server import ModelServer
 from evaluation.sweep_tasks import make_task
 from evaluation.taught import taught
-from prompts.generation.server import serve
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from paft.errors import DataError, InputError, OutputError

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
-import time
 from pathlib import Path
 
 import pytest
 from evaluation.sweep_tasks import make_task
 from evaluation.teams import alike, in_team, keys
-from torch.distributed import HashStore
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from paft.errors import EncodingError, InputError, MissingFileError, OutputError, PaftError, RunError
 from paft.evaluation import ServerModel, SweepResult, sweep
 from paft.evaluation.cells import Cell
 from paft.evaluation.pairs import Pair
-from paft.evaluation.processes import PART, Team, current, together
 from paft.evaluation.sharing import deal, packed, unpacked
+from paft.processes import current
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +40,6 @@ def test_shares_are_whole_and_balanced(prompts):
 def test_cells_travel_unchanged():
     cells = [Cell("p", f"{i}", 0, 1, "é\n", False, (-1.5, float("-inf")), 7, 2) for i in range(3)]
     assert unpacked(packed(cells)) == cells
-    big = os.urandom(2 * PART + 5)
-    store = HashStore()
-    Team(1, 2, store).put("big", big)
-    assert Team(0, 2, store).take("big", last=True) == big
-    assert not Team(0, 2, store).has("big")
 
 
 @pytest.mark.parametrize(("kind", "scoring", "count"), [("choice", "continuation", 9), ("free", "auto", 9)])
@@ -147,31 +138,6 @@ def test_who_does_not_come_is_not_waited_for_for_ever(llama, prompts):
     assert isinstance(found[0], RunError)
     assert "every process has to call sweep" in str(found[0])
     assert all(isinstance(bad, PaftError) for bad in found)
-
-
-def test_an_error_on_the_last_mile_is_one_of_all():
-    """Process 1 fails when the others are done and wait to leave."""
-    store, found = HashStore(), {}
-
-    def member(rank: int) -> None:
-        team = Team(rank, 2, store)
-        try:
-            with together(team):
-                if rank == 1:
-                    while not team.has("left/0"):
-                        time.sleep(0.001)
-                    raise OutputError("the disk is gone")
-        except PaftError as bad:
-            found[rank] = str(bad), team.takes_the_word()
-            if found[rank][1]:
-                team.has_spoken()
-
-    threads = [threading.Thread(target=member, args=(rank,), daemon=True) for rank in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert found == {0: ("process 1 of 2: the disk is gone", True), 1: ("the disk is gone", False)}
 
 
 def test_alone(llama, prompts):

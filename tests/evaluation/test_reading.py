@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
+from endpoints.server import Answer, serve
 from evaluation.taught import taught
-from prompts.generation.server import Answer, serve
 from transformers import AddedToken, AutoModelForCausalLM, AutoTokenizer
 
 from paft.errors import InputError, RunError

@@ -289,7 +289,7 @@ def test_the_other_methods_by_name(live, tmp_path, method):
 
 
 def test_batprompt_with_a_writer_keeps_its_replies(live, tmp_path):
-    from prompts.generation.server import Answer, Request, completion, serve, templates
+    from endpoints.server import Answer, Request, completion, serve, templates
 
     task = dataclasses.replace(make_task("label", 9), user_prompt="{text} {one} {two}:")
     texts = [f"Say which label fits number {i}. {{text}} First: {{one}}. Second: {{two}}. Answer:" for i in range(9)]

@@ -18,17 +18,24 @@ from pathlib import Path
 from typing import Any
 
 from paft.baselines.wording import Messages, differences, improving, paraphrasing, rewriting, summary
+from paft.endpoints import (
+    Budget,
+    BudgetReached,
+    Client,
+    Journal,
+    Provider,
+    ProviderEnded,
+    RequestFailed,
+    Slot,
+    UsageRow,
+    load_providers,
+    read_body,
+)
 from paft.errors import InputError, RunError
 from paft.prompts import Prompt, Template
-from paft.prompts.generation import Provider, load_providers
 from paft.prompts.generation.asking import Refused, describe, estimate_tokens
-from paft.prompts.generation.budget import Budget, BudgetReached
-from paft.prompts.generation.client import Client, ProviderEnded, RequestFailed
-from paft.prompts.generation.journal import Journal, Slot
 from paft.prompts.generation.judging import Judge
 from paft.prompts.generation.reading import read_plain, read_templates, read_texts
-from paft.prompts.generation.replies import read_body
-from paft.prompts.generation.usage import UsageRow
 from paft.tasks import Task
 
 ATTEMPTS = 2

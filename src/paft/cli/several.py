@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from paft.errors import InputError
 
 if TYPE_CHECKING:
-    from paft.evaluation.processes import Team
+    from paft.processes import Team
 
 ONE = ("demo", "select", "compare", "predict", "merge")
 _failed: list[Team] = []  # the team that is to report its failure: at most one, since a process runs one verb
@@ -46,7 +46,7 @@ def together(work: Callable[[], int]) -> int:
     """Do ``work`` in step with the other processes; its result, or the error of one."""
     if not launched():
         return work()
-    from paft.evaluation.processes import together as in_team
+    from paft.processes import together as in_team
 
     with in_team() as team:
         _failed[:] = [team]

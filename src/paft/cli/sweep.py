@@ -14,9 +14,9 @@ from paft.cli.several import leads, together
 from paft.cli.shared import AdapterOptions, HardwareOptions, ModelOptions, ScoringOptions, TaskOptions, answering
 from paft.cli.sweep_vllm import VllmOptions, read_object, vllm_model
 from paft.cli.verb import SimpleVerb
+from paft.endpoints import Price
 from paft.errors import GateError, InputError
 from paft.prompts import find_prompts
-from paft.prompts.generation.providers import Price
 from paft.tasks import load_task
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from paft.errors import InputError
 from paft.evaluation.cells import Cell, CellStore
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair, TooLong
-from paft.evaluation.processes import current
+from paft.processes import current
 from paft.prompts import Prompt
 from paft.tasks.base import Example, Task
 

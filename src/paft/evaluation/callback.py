@@ -22,9 +22,9 @@ from transformers import (
 from paft.errors import InputError
 from paft.evaluation.dating import settled_date
 from paft.evaluation.local.whole import whole
-from paft.evaluation.processes import several
 from paft.evaluation.results.result import SweepResult
 from paft.evaluation.sweeping import sweep
+from paft.processes import several
 from paft.prompts import PromptSet
 from paft.tasks.base import Task
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from paft.errors import PaftError
 from paft.evaluation.cells import IDENTITY_FILE, refuse_other_work
-from paft.evaluation.processes import current
 from paft.files import read_json
 from paft.models import Encoder, ModelSource
 from paft.models.chat_date import read_day
+from paft.processes import current
 
 
 def settled_date(

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from paft.errors import InputError
 from paft.evaluation.cells import SCHEMA, Cell, CellStore, Key
 from paft.evaluation.pairs import Pair
-from paft.evaluation.processes import Patience, Team
 from paft.evaluation.results.quick import QuickResult
 from paft.evaluation.results.result import SweepResult
+from paft.processes import Patience, Team
 
 EVERY = 1.0  # seconds between two pieces of answers that a process sends
 FINE = 4  # units of work for each process at least: examples, or parts of them where there are few

@@ -17,7 +17,6 @@ from paft.evaluation.fitting import examples_that_fit, refuse_trained, refuse_un
 from paft.evaluation.identity import examples_digest, prompts_digest
 from paft.evaluation.options import Options
 from paft.evaluation.pairs import Pair
-from paft.evaluation.processes import current, in_step
 from paft.evaluation.progress import bar
 from paft.evaluation.results.quick import Quick
 from paft.evaluation.results.result import SUMMARY_FILE, SweepResult
@@ -27,6 +26,7 @@ from paft.evaluation.sharing import Share
 from paft.evaluation.vllm.model import VllmModel
 from paft.files import write_json
 from paft.models import ModelSource, resolve_model
+from paft.processes import current, in_step
 from paft.prompts import PromptSet
 from paft.tasks.base import Example, Task
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from paft.baselines.base import Selector
 from paft.baselines.top_accuracy import TopAccuracy
+from paft.endpoints import load_providers
 from paft.errors import InputError
 from paft.evaluation import LocalBackend
 from paft.prompts import Prompt, PromptSet
-from paft.prompts.generation import load_providers
 from paft.tasks.base import Task
 
 SELECTORS = ("top-accuracy", "zopo", "batprompt")

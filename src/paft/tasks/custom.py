@@ -21,7 +21,7 @@ from paft.tasks.sampling import pick
 from paft.tasks.sources import FileSource, Source, find_data, find_splits, nothing_fits, only, split_of
 from paft.tasks.spec import Division, Spec, parse_spec
 from paft.tasks.spool import keep
-from paft.tasks.yamlfile import as_document, read_yaml
+from paft.yamlfile import as_document, read_yaml
 
 
 def task_from_yaml(path: str | Path, data: str | Path | None = None) -> Task:

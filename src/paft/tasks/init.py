@@ -22,7 +22,7 @@ from paft.tasks.options import option_columns
 from paft.tasks.rows import Format, Row, cell, read_rows
 from paft.tasks.spec import parse_spec
 from paft.tasks.starters import starters
-from paft.tasks.yamlfile import as_document
+from paft.yamlfile import as_document
 
 MIN_ROWS = 10
 SHARES = {"validation": 0.1, "test": 0.1}

@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 from paft.tasks.base import LETTERS, SPLITS, TaskType
 from paft.tasks.meaning import PLAIN, WAYS
 from paft.tasks.rows import FORMATS, Format
-from paft.tasks.yamlfile import Document
+from paft.yamlfile import Document
 
 KEYS: tuple[str, ...] = ("name", "type", "files", "format", "encoding", "header", "delimiter", "pattern", "columns")
 KEYS += ("choices", "labels", "match", "top_threshold", "user_prompt", "description", "slots", "split")

@@ -14,9 +14,9 @@ from transformers import TrainerCallback
 from paft.errors import InputError, PaftError, missing_package
 from paft.files import read_json, write_json
 from paft.models import load_model, load_tokenizer, pick_device
+from paft.processes import agreed, from_main
 from paft.prompts import Prompt, PromptSet, find_prompts
 from paft.tasks import Task, load_task
-from paft.training.agreement import agreed, from_main
 from paft.training.callbacks import TimeCallback
 from paft.training.checkpoints import newest_complete
 from paft.training.config import MOST_EXAMPLES, PaftConfig

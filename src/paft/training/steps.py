@@ -12,8 +12,8 @@ from accelerate.utils import DistributedType, gather_object
 from transformers import Trainer
 
 from paft.errors import RunError
+from paft.processes import raise_first
 from paft.schedule import Schedule
-from paft.training.agreement import raise_first
 from paft.training.config import PaftConfig
 from paft.training.loss import answer_losses
 from paft.training.micro import IGNORED

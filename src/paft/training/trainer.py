@@ -28,11 +28,11 @@ from paft.models import Encoder
 from paft.models.ends import begins_another
 from paft.models.limits import Limits
 from paft.models.memory import is_out_of_memory
+from paft.processes import agreed, check_same
 from paft.prompts import PromptSet
 from paft.schedule import Schedule
 from paft.tasks.base import Task
 from paft.training import checkpoints
-from paft.training.agreement import agreed, check_same
 from paft.training.batches import Collator, PlanBatches, PlanDataset
 from paft.training.callbacks import ProgressCallback, RunCallback
 from paft.training.config import MOST_EXAMPLES, PaftConfig

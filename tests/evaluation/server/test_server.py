@@ -8,9 +8,9 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
+from endpoints.server import serve
 from evaluation.model_server import CHAT, ModelServer
 from evaluation.sweep_tasks import make_task
-from prompts.generation.server import serve
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from paft.errors import InputError, RunError

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from endpoints.server import Answer, completion, serve
 from evaluation.model_server import ModelServer, failure
 from evaluation.sweep_tasks import make_task
-from prompts.generation.server import Answer, completion, serve
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from paft.errors import DataError, EncodingError, InputError, ModelError, OutputError, RunError

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from prompts.generation.server import FAST, Answer, completion, dealing, first_then, serve, stream, templates
+from endpoints.server import FAST, Answer, completion, dealing, first_then, serve, stream, templates
 
 from paft.errors import OutputError, RunError
 from paft.prompts import PromptSet

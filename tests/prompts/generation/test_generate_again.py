@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from prompts.generation.server import FAST, Answer, completion, dealing, serve, templates
+from endpoints.server import FAST, Answer, completion, dealing, serve, templates
 
 from paft.errors import InputError, OutputError
 from paft.prompts import PromptSet

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from paft.errors import InputError
-from paft.evaluation.processes import current, several
+from paft.processes import current, several
 
 
 def whole(model: nn.Module) -> nn.Module:

@@ -17,9 +17,9 @@ from paft.evaluation.backend import Backend
 from paft.evaluation.cells import Cell, CellStore, Key
 from paft.evaluation.pairs import Pair, empty_prompt
 from paft.evaluation.server.client import Asker, PromptTooLong, Sent
+from paft.evaluation.server.journal import Answered, ServerJournal
 from paft.evaluation.server.probe import Way
 from paft.evaluation.server.replies import Listed
-from paft.evaluation.server_journal import Answered, ServerJournal
 from paft.models import TooLongError
 from paft.tasks.base import Task
 from paft.tasks.reasoning import left_open
@@ -161,7 +161,7 @@ class ServerBackend(Backend):
             raise RunError(f"{pair.name}: {bad}\nall answers so far are kept: the same command goes on") from None
         except EncodingError as bad:
             raise EncodingError(f"{pair.name}: {bad}") from None
-        self.journal.add(answered)
+        await self.journal.add(answered)
         self._parts.setdefault((pair.prompt.id, pair.example.id), {})[part] = answered
 
     async def _answer(self, pair: Pair, part: int, sent: Sent) -> Answered:

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import Any, TypeVar
 
+from paft.endpoints import Api, Budget, BudgetReached, Connection, ProviderEnded, Received, RequestFailed, Unreadable
 from paft.errors import EncodingError, ModelError, RunError
 from paft.evaluation.server.model import DEFAULT_KEY, ServerModel
 from paft.evaluation.server.replies import (
@@ -21,8 +22,6 @@ from paft.evaluation.server.replies import (
     read_listed,
     read_written,
 )
-from paft.prompts.generation.budget import Budget, BudgetReached
-from paft.prompts.generation.connection import Api, Connection, ProviderEnded, Received, RequestFailed, Unreadable
 
 LARGEST_BODY = 2**26  # an echo names every token of a prompt
 Sent = str | Sequence[Mapping[str, str]]

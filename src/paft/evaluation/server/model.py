@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from paft.endpoints import READERS, Api, Price, Provider
 from paft.errors import InputError
 from paft.prompts import Prompt
-from paft.prompts.generation.connection import Api
-from paft.prompts.generation.providers import READERS, Price, Provider
 
 DEFAULT_KEY = "OPENAI_API_KEY"
 OURS = ("model", "prompt", "messages", "stream", "n", "best_of", "echo", "logprobs", "top_logprobs", "max_tokens")

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from paft.prompts.generation.connection import Received, Unreadable
+from paft.endpoints import Received, Unreadable
 from paft.tasks.reasoning import CLOSE, OPEN
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from paft.endpoints import Price, Provider, Usage, UsageRow, load_providers
 from paft.prompts.generation.generate import Generated, Planned, Wanted, few_shot_seeds, generate_prompts, plan_requests
-from paft.prompts.generation.providers import Price, Provider, load_providers
-from paft.prompts.generation.usage import Usage, UsageRow
 
 __all__ = [
     "Generated",

@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from paft.endpoints import Budget, Journal, Provider, Usage, UsageRow, check_providers, load_providers
 from paft.errors import InputError, OutputError, PaftError
 from paft.files import read_json
 from paft.prompts.generation.asking import (
@@ -22,13 +23,9 @@ from paft.prompts.generation.asking import (
     pick_examples,
     request_messages,
 )
-from paft.prompts.generation.budget import Budget
 from paft.prompts.generation.grammar import grammar_templates
-from paft.prompts.generation.journal import Journal
 from paft.prompts.generation.judging import Judge
 from paft.prompts.generation.loop import GRAMMAR, PER_REQUEST, Chain, Run, nothing_usable
-from paft.prompts.generation.providers import Provider, check_providers, load_providers
-from paft.prompts.generation.usage import Usage, UsageRow
 from paft.prompts.prompt import Prompt
 from paft.prompts.prompt_set import PromptSet
 from paft.prompts.similarity import check_threshold

@@ -16,16 +16,23 @@ from itertools import islice
 from math import ceil
 from typing import Any, NamedTuple
 
+from paft.endpoints import (
+    Budget,
+    BudgetReached,
+    Client,
+    Entry,
+    Journal,
+    Provider,
+    ProviderEnded,
+    RequestFailed,
+    Slot,
+    UsageRow,
+    read_body,
+)
 from paft.errors import RunError
 from paft.prompts.generation.asking import Refused, Strategy, estimate_tokens, request_messages
-from paft.prompts.generation.budget import Budget, BudgetReached
-from paft.prompts.generation.client import Client, ProviderEnded, RequestFailed
-from paft.prompts.generation.journal import Entry, Journal, Slot
 from paft.prompts.generation.judging import Judge
-from paft.prompts.generation.providers import Provider
 from paft.prompts.generation.reading import read_templates
-from paft.prompts.generation.replies import read_body
-from paft.prompts.generation.usage import UsageRow
 from paft.prompts.prompt import Prompt, default_id
 from paft.prompts.template import Template
 from paft.tasks.base import Task

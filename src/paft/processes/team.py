@@ -1,4 +1,4 @@
-"""The processes that sweep together: who they are, what they tell each other, and how all stop where one does.
+"""The processes that do one job together: who they are, what they tell each other, and how all stop where one does.
 
 All goes through the key-value store that the processes were started with. There are no collective calls, so nothing
 waits for ever on a process that has failed, and nothing depends on how tensors travel.
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Team:
-    """This process among those that sweep together.
+    """This process among those that work together.
 
     Attributes:
         rank: its number; 0 leads: it alone reads and writes files, and speaks.
@@ -50,7 +50,7 @@ class Team:
         return self.rank == 0
 
     def next_round(self) -> int:
-        """A number that is the same in every process: the sweep they are at."""
+        """A number that is the same in every process: the call they are at."""
         return next(self._rounds)
 
     def put(self, key: str, data: bytes) -> None:

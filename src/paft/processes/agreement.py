@@ -1,4 +1,4 @@
-"""Processes that train together: an error in one is an error in all, and all mean the same run."""
+"""Processes in one group of torch.distributed: an error in one is an error in all, and all mean the same run."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from typing import Any, TypeVar
 import torch.distributed as dist
 
 from paft.errors import InputError, PaftError
+from paft.processes.team import several
 
 T = TypeVar("T")
 
 
-def _several() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
 def exchange(mine: T) -> list[T]:
     """What each process has to say, by rank; every process has to come here."""
-    if not _several():
+    if not several():
         return [mine]
     said: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(said, mine)
@@ -28,7 +25,7 @@ def exchange(mine: T) -> list[T]:
 
 def from_main(mine: T) -> T:
     """What the main process has to say."""
-    if not _several():
+    if not several():
         return mine
     said = [mine]
     dist.broadcast_object_list(said, src=0)
@@ -41,7 +38,7 @@ def raise_first(bad: PaftError | None) -> None:
     Raises:
         PaftError: one of them.
     """
-    if not _several():
+    if not several():
         if bad is not None:
             raise bad
         return

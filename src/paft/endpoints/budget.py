@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from paft.prompts.generation.providers import Price
+from paft.endpoints.providers import Price
 
 LEAST_REPLY = 256
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from paft.endpoints import Price, Provider, load_providers
 from paft.errors import DataError, InputError, MissingFileError
-from paft.prompts.generation import Price, Provider, load_providers
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 GOOD = """\
 - name: one
   model: m-1

@@ -1,18 +1,18 @@
-"""Asking one endpoint for prompts: what came, whole or cut, becomes an entry of the journal."""
+"""Asking one endpoint by chat: what came, whole or cut, becomes an entry of the journal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from paft.prompts.generation.connection import Connection, ProviderEnded, Received, RequestFailed
-from paft.prompts.generation.journal import Entry
+from paft.endpoints.connection import Connection, ProviderEnded, Received, RequestFailed
+from paft.endpoints.journal import Entry
 
 __all__ = ["Client", "ProviderEnded", "RequestFailed"]
 
 
 class Client(Connection):
-    """One provider's endpoint, asked for prompts by chat."""
+    """One provider's endpoint, asked by chat for what goes into the journal."""
 
     async def ask(self, messages: Sequence[Mapping[str, str]], max_tokens: int, asked: int, estimate: int) -> Entry:
         """Send one request, again where that may help, and return what came.

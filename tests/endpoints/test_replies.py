@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from prompts.generation.server import completion, stream
+from endpoints.server import completion, stream
 
-from paft.prompts.generation.replies import Reply, read_body
+from paft.endpoints.replies import Reply, read_body
 
 TEXT = 'Say "hello",\nthen\ttell é \\ {goal} 日本 ' * 3
 

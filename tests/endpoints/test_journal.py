@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from paft.endpoints.journal import Entry, Journal, Slot
 from paft.errors import DataError, OutputError, RunError
-from paft.prompts.generation.journal import Entry, Journal, Slot
 
 ABOUT = {"task": "t 1", "language": "english"}
 ENTRY = Entry(10, 'a "body"\nwith {braces} \ud83d and é', True, "id", 1.5, "2026-01-01T00:00:00+00:00", 90)
@@ -29,6 +29,21 @@ def test_entries_come_back(tmp_path: Path) -> None:
     assert list(again.entries) == [Slot("p", "m", "zero-shot", n) for n in range(3)]
     assert again.entries[Slot("p", "m", "zero-shot", 0)].body.startswith('a "body"\nwith {braces} ')
     again.close()
+
+
+def test_a_journal_as_older_versions_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    slot = '"provider": "p", "model": "m", "strategy": "s", "round": 2'
+    path.write_text(
+        '{"kind": "header", "format_version": 1, "task": "t 1", "language": "english"}\n'
+        f'{{"kind": "failure", {slot}, "message": "HTTP 500", "time": "now"}}\n'
+        f'{{"kind": "reply", {slot}, "asked": 5, "body": "é", "cut": false, "request_id": null, "seconds": 0.25, '
+        '"time": "then", "prompt_estimate": 90}\n',
+        encoding="utf-8",
+    )
+    journal = Journal(path, ABOUT)
+    assert journal.entries == {Slot("p", "m", "s", 2): Entry(5, "é", False, None, 0.25, "then", 90)}
+    journal.close()
 
 
 @pytest.mark.parametrize("lost", [1, 20, 200])

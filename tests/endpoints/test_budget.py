@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from paft.prompts.generation.budget import LEAST_REPLY, Budget, BudgetReached
-from paft.prompts.generation.providers import Price
+from paft.endpoints.budget import LEAST_REPLY, Budget, BudgetReached
+from paft.endpoints.providers import Price
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,4 +1,4 @@
-"""Who is asked for prompts: the providers file, checked before any money is spent.
+"""Who is asked: the providers file, checked before any money is spent.
 
 The file is a YAML list. Keys never stand in it: ``api_key_env`` names the environment variable that holds one.
 """
@@ -16,7 +16,7 @@ import yaml
 
 from paft.errors import InputError
 from paft.files import TextLoader
-from paft.tasks.yamlfile import Document, read_yaml
+from paft.yamlfile import Document, read_yaml
 
 OPENAI = "https://api.openai.com/v1"
 KEYS: tuple[str, ...] = ("name", "model", "base_url", "api_key_env", "price", "requests_per_minute", "concurrency")

@@ -1,4 +1,4 @@
-"""What generation asked for, got and paid: one row a model and strategy, as in Table 7 of the paper."""
+"""What was asked for, got and paid: one row a model and strategy, as in Table 7 of the paper."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from paft.endpoints.journal import Entry
+from paft.endpoints.providers import Price
+from paft.endpoints.replies import read_body
 from paft.files import write_json
-from paft.prompts.generation.journal import Entry
-from paft.prompts.generation.providers import Price
-from paft.prompts.generation.replies import read_body
 
 
 @dataclass

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, TypeVar
 
+from paft.endpoints.providers import Provider
 from paft.errors import InputError
-from paft.prompts.generation.providers import Provider
 
 RETRIES = 5
 LONGEST_WAIT = 120.0
