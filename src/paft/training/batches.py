@@ -14,7 +14,7 @@ from paft.models import Encoder
 from paft.prompts import Prompt
 from paft.tasks.base import Example
 from paft.tasks.ids import places
-from paft.training.micro import IGNORED, START_TOKENS, Item, Padding, empty_micro, pack, padded, split
+from paft.training.packing.micro import IGNORED, START_TOKENS, Item, Padding, empty_micro, pack, padded, split
 from paft.training.plan import EpochPlan
 
 
@@ -135,12 +135,12 @@ class PlanDataset(Dataset[Item]):
 class Collator:
     """Makes of one process's share of a batch a list of micro-batches of at most ``batch_tokens`` tokens.
 
-    The result is a dict: ``micro`` (list of tensors by name, see :func:`paft.training.micro.pad`),
+    The result is a dict: ``micro`` (list of tensors by name, see :func:`paft.training.packing.micro.pad`),
     ``answer_tokens`` (labels in all of them), ``dropped`` (rows left out as too long), or ``error``.
 
     Args:
-        packed: rows one behind the other in place of padded ones; see :func:`paft.training.micro.pack`.
-        start_tokens: what a micro-batch costs beside its tokens; see :func:`paft.training.micro.split`.
+        packed: rows one behind the other in place of padded ones; see :func:`paft.training.packing.micro.pack`.
+        start_tokens: what a micro-batch costs beside its tokens; see :func:`paft.training.packing.micro.split`.
 
     Attributes:
         padding: how rows that are not packed are padded.

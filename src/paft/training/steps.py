@@ -15,9 +15,9 @@ from paft.errors import RunError
 from paft.schedule import Schedule
 from paft.training.agreement import raise_first
 from paft.training.config import PaftConfig
-from paft.training.loss import answer_losses
-from paft.training.micro import IGNORED
-from paft.training.parity import Packing
+from paft.training.packing.check import Packing
+from paft.training.packing.loss import answer_losses
+from paft.training.packing.micro import IGNORED
 from paft.training.plan import EpochPlan
 
 

@@ -37,9 +37,9 @@ from paft.training.batches import Collator, PlanBatches, PlanDataset
 from paft.training.callbacks import ProgressCallback, RunCallback
 from paft.training.config import MOST_EXAMPLES, PaftConfig
 from paft.training.lora import attach
-from paft.training.loss import accepted_inputs, answer_losses
-from paft.training.micro import ACCELERATOR_START_TOKENS
-from paft.training.parity import choose_packing
+from paft.training.packing.check import choose_packing
+from paft.training.packing.loss import accepted_inputs, answer_losses
+from paft.training.packing.micro import ACCELERATOR_START_TOKENS
 from paft.training.plan import EpochPlan, make_plan, plan_path, read_plan, settle_plan
 from paft.training.preflight import check_lengths, total_steps
 from paft.training.records import claim_folder, rewind_metrics, write_records

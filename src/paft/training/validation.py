@@ -13,7 +13,7 @@ from paft.models import Encoder
 from paft.prompts import Prompt
 from paft.tasks.base import Example, Task
 from paft.training.batches import Collator
-from paft.training.micro import IGNORED, Item, padded, split
+from paft.training.packing.micro import IGNORED, Item, padded, split
 
 Losses = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
 

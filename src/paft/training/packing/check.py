@@ -16,10 +16,10 @@ from paft.errors import InputError, PaftError
 from paft.files import read_json
 from paft.models.last_layer import LastLayer, find_last_layer
 from paft.models.memory import is_out_of_memory
-from paft.training.attention import attention, candidates
-from paft.training.compiling import CompiledLayers, compile_layers
-from paft.training.figures import SAMPLED, FewRows
-from paft.training.micro import PADDINGS, Padding, pack, padded
+from paft.training.packing.attention import attention, candidates
+from paft.training.packing.compiling import CompiledLayers, compile_layers
+from paft.training.packing.figures import SAMPLED, FewRows
+from paft.training.packing.micro import PADDINGS, Padding, pack, padded
 from paft.training.records import ENVIRONMENT
 
 if TYPE_CHECKING:

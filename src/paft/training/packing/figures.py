@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from paft.models.causal import Row, refuse_not_causal
-from paft.training.loss import answer_losses
-from paft.training.micro import Item, pad_right
+from paft.training.packing.loss import answer_losses
+from paft.training.packing.micro import Item, pad_right
 from paft.training.preflight import known_rows
 
 if TYPE_CHECKING:
-    from paft.training.parity import Packing
+    from paft.training.packing.check import Packing
     from paft.training.trainer import PaftTrainer
 
 SAMPLED, CHECKED = 32, 3

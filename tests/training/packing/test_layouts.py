@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BertCo
 from paft.errors import EncodingError, ModelError
 from paft.training import PaftTrainer
 from paft.training.lora import lora_config
-from paft.training.micro import IGNORED, Item, pad_right
+from paft.training.packing.micro import IGNORED, Item, pad_right
 
 RIGHT = ("rwkv", "xlstm", "bart_decoder")
 
