@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from torch.utils.data import Dataset, Sampler
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from paft.errors import EncodingError, InputError, PaftError
 from paft.models import Encoder
 from paft.prompts import Prompt
 from paft.tasks.base import Example
 from paft.tasks.ids import places
+from paft.training.config import PaftConfig
 from paft.training.packing.micro import IGNORED, START_TOKENS, Item, Padding, empty_micro, pack, padded, split
 from paft.training.plan import EpochPlan
 
@@ -130,6 +132,21 @@ class PlanDataset(Dataset[Item]):
     def name(self, row: Row) -> str:
         """How a row is called in messages."""
         return f"example {self.examples[row.example].id!r} under prompt {self.prompts[row.prompt].id!r}"
+
+
+def plan_loader(dataset: PlanDataset, batches: PlanBatches, collator: Collator, args: PaftConfig) -> DataLoader:
+    """A loader over one process's share of the plan; it touches no global random state."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collator,
+        num_workers=args.dataloader_num_workers,
+        pin_memory=args.dataloader_pin_memory and torch.cuda.is_available(),
+        persistent_workers=args.dataloader_persistent_workers,
+        prefetch_factor=args.dataloader_prefetch_factor,
+        multiprocessing_context=args.dataloader_multiprocessing_context,
+        generator=torch.Generator().manual_seed(args.seed),
+    )
 
 
 class Collator:

@@ -63,7 +63,7 @@ def test_a_step_s_loss_and_gradient(kind, tiny_tokenizer, tmp_path, prompts, uns
     grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     size = torch.stack([g.norm() for g in grads.values()]).norm()
     assert all((kept.grads[n] - grads[n]).norm() <= 1e-4 * size for n in grads)
-    gold = [trainer.eval_items[i * 4 + cell.example.gold] for i, cell in enumerate(trainer.cells)]
+    gold = [trainer.validation.items[i * 4 + cell.example.gold] for i, cell in enumerate(trainer.validation.cells)]
     with torch.no_grad():
         assert trainer.evaluate()["eval_loss"] == pytest.approx(float(one_by_one(model.eval(), gold)), abs=1e-4)
     found = packing(tmp_path / "run")
