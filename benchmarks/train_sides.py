@@ -233,7 +233,7 @@ def gradients(trainer: Any, loader: Any, ours: bool) -> dict[str, Any]:
             with torch.no_grad():
                 p.copy_(torch.empty(p.shape).normal_(0, 0.02, generator=torch.Generator().manual_seed(index)))
     if ours:
-        trainer.begin_epoch(0)
+        trainer.stream.begin_epoch(0)
     batches = list(loader)
     labels = [b["answer_tokens"] if ours else int((b["labels"][:, 1:] != -100).sum()) for b in batches]
     total = torch.tensor(sum(labels), device=trainer.args.device)

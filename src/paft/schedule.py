@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from paft.errors import InputError
 class Schedule(Protocol):
     """Assigns a prompt id to every position of an epoch, and may learn from the losses it caused.
 
-    One that learns sets ``adaptive = True``: its plans cannot be made again, so the written ones count.
+    One that learns sets ``adaptive = True``: its plans cannot be made again, so the written ones count. Its
+    runs can be resumed where it is a :class:`StatefulSchedule` too.
     """
 
     def assign(self, epoch: int, example_ids: Sequence[str]) -> list[str]:
@@ -31,6 +32,19 @@ class Schedule(Protocol):
 
         Called once per optimiser step on the main process. Schedules that do not adapt ignore it.
         """
+        ...
+
+
+@runtime_checkable
+class StatefulSchedule(Schedule, Protocol):
+    """A schedule whose run can be resumed though it learns: checkpoints keep what it has learnt."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that ``assign`` and ``observe`` depend on: text, numbers, lists and dicts, as JSON holds them."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what :meth:`state_dict` gave; what follows has to be the same as if nothing had come between."""
         ...
 
 

@@ -243,7 +243,6 @@ def fail_in_one(rank: int, port: int, how: str, model: Path, output: Path, chang
     """Train while process 1 meets an error; what this process says of it is left beside the run."""
     from paft.errors import EncodingError, PaftError
     from paft.training import PaftTrainer, trainer
-    from paft.training.steps import StepTrainer
 
     take_place(rank, port)
     if rank == 1 and how == "row":
@@ -254,7 +253,7 @@ def fail_in_one(rank: int, port: int, how: str, model: Path, output: Path, chang
 
         trainer.PlanDataset.__getitems__ = refuse
     if rank == 1 and how == "loss":
-        plain = StepTrainer.compute_loss
+        plain = PaftTrainer.compute_loss
         PaftTrainer.compute_loss = lambda *args, **kwargs: plain(*args, **kwargs) * float("nan")
     if rank == 0 and how == "folder":
         output.mkdir()

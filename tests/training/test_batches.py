@@ -15,7 +15,7 @@ from paft.errors import EncodingError, InputError
 from paft.models import Encoder, Encoding, TooLongError
 from paft.prompts import PromptSet
 from paft.training.batches import Collator, PlanBatches, PlanDataset, Row
-from paft.training.micro import IGNORED, Item, pad, split
+from paft.training.packing.micro import IGNORED, Item, pad, split
 from paft.training.plan import EpochPlan
 
 

@@ -29,7 +29,7 @@ def trainer(model: Path, output: Path, *callbacks: TrainerCallback, **changes: A
 
 def test_the_order_is_that_of_the_seed(tiny_model_dir, tmp_path) -> None:
     def planned(**changes: Any) -> EpochPlan:
-        return trainer(tiny_model_dir("llama"), tmp_path / "none", **changes).make_plan(1)
+        return trainer(tiny_model_dir("llama"), tmp_path / "none", **changes).stream.make_plan(1)
 
     plain, other, seeded = planned(), planned(data_seed=5), planned(seed=5)
     assert planned(data_seed=0) == plain  # --seed is 0

@@ -118,7 +118,7 @@ def test_an_adaptive_schedule_is_not_resumed_in_ignorance(tiny_model_dir, tmp_pa
 
 @pytest.mark.parametrize("asked", [False, True])
 def test_a_sample_that_nobody_asked_for_is_said(tiny_model_dir, tmp_path, prompts, caplog, monkeypatch, asked):
-    monkeypatch.setattr("paft.training.trainer.MOST_EXAMPLES", 20_000 if asked else 10)
+    monkeypatch.setattr("paft.training.setup.MOST_EXAMPLES", 20_000 if asked else 10)
     trainer = train(tmp_path / "run", tiny_model_dir(), prompts, max_examples=10)
     assert ("training on a sample of 10 of 24 examples" in caplog.text) is not asked
     plan = read_plan(plan_path(tmp_path / "run", 0))

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from torch.utils.data import Dataset, Sampler
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from paft.errors import EncodingError, InputError, PaftError
 from paft.models import Encoder
 from paft.prompts import Prompt
 from paft.tasks.base import Example
 from paft.tasks.ids import places
-from paft.training.micro import IGNORED, START_TOKENS, Item, Padding, empty_micro, pack, padded, split
+from paft.training.config import PaftConfig
+from paft.training.packing.micro import IGNORED, START_TOKENS, Item, Padding, empty_micro, pack, padded, split
 from paft.training.plan import EpochPlan
 
 
@@ -132,15 +134,30 @@ class PlanDataset(Dataset[Item]):
         return f"example {self.examples[row.example].id!r} under prompt {self.prompts[row.prompt].id!r}"
 
 
+def plan_loader(dataset: PlanDataset, batches: PlanBatches, collator: Collator, args: PaftConfig) -> DataLoader:
+    """A loader over one process's share of the plan; it touches no global random state."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        collate_fn=collator,
+        num_workers=args.dataloader_num_workers,
+        pin_memory=args.dataloader_pin_memory and torch.cuda.is_available(),
+        persistent_workers=args.dataloader_persistent_workers,
+        prefetch_factor=args.dataloader_prefetch_factor,
+        multiprocessing_context=args.dataloader_multiprocessing_context,
+        generator=torch.Generator().manual_seed(args.seed),
+    )
+
+
 class Collator:
     """Makes of one process's share of a batch a list of micro-batches of at most ``batch_tokens`` tokens.
 
-    The result is a dict: ``micro`` (list of tensors by name, see :func:`paft.training.micro.pad`),
+    The result is a dict: ``micro`` (list of tensors by name, see :func:`paft.training.packing.micro.pad`),
     ``answer_tokens`` (labels in all of them), ``dropped`` (rows left out as too long), or ``error``.
 
     Args:
-        packed: rows one behind the other in place of padded ones; see :func:`paft.training.micro.pack`.
-        start_tokens: what a micro-batch costs beside its tokens; see :func:`paft.training.micro.split`.
+        packed: rows one behind the other in place of padded ones; see :func:`paft.training.packing.micro.pack`.
+        start_tokens: what a micro-batch costs beside its tokens; see :func:`paft.training.packing.micro.split`.
 
     Attributes:
         padding: how rows that are not packed are padded.

@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from paft.training.checkpoints import read_progress
+from paft.training.clock import Clock
+from paft.training.config import PaftConfig
 from paft.training.records import append_metrics
+from paft.training.stream import Stream
 
-if TYPE_CHECKING:
-    from paft.training.trainer import PaftTrainer
+
+class Run(Protocol):
+    """What the callback asks of a trainer.
+
+    Attributes:
+        kept_config: settings of the model as they were before Trainer changed them.
+    """
+
+    clock: Clock
+    stream: Stream
+    model: Any
+    kept_config: dict[str, Any]
+
+    def restore_progress(self) -> None:
+        """Take up what a checkpoint holds beside Trainer's own state."""
+        ...
 
 
 class RunCallback(TrainerCallback):
     """Settles each epoch's plan before it starts, writes metrics.jsonl, and keeps a resumed run the same."""
 
-    def __init__(self, trainer: PaftTrainer) -> None:
+    def __init__(self, trainer: Run) -> None:
         self.trainer = trainer
-        self.start_clocks()
         self.save_later = False
-
-    def start_clocks(self) -> None:
-        """Time and processor time count from here on."""
-        self.started, self.processor_started = time.monotonic(), time.process_time()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.start_clocks()
+        self.trainer.clock.start()
         for name, value in self.trainer.kept_config.items():
             setattr(self.trainer.model.config, name, value)
         self.trainer.restore_progress()
@@ -44,11 +56,11 @@ class RunCallback(TrainerCallback):
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.trainer.begin_epoch(int(state.epoch or 0))
+        self.trainer.stream.begin_epoch(int(state.epoch or 0))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Put a checkpoint at the end of an epoch off until the epoch's evaluation is in it."""
-        over = state.global_step % self.trainer.steps_per_epoch == 0 or control.should_training_stop
+        over = state.global_step % self.trainer.stream.batches.steps == 0 or control.should_training_stop
         if over and control.should_save:
             control.should_save, self.save_later = False, True
 
@@ -60,8 +72,16 @@ class RunCallback(TrainerCallback):
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         logs = kwargs["logs"]
         if state.is_world_process_zero and ("loss" in logs or any(k.startswith("eval_") for k in logs)):
-            line = {"step": state.global_step, **logs, "seconds": round(self.trainer.seconds(), 3)}
+            line = {"step": state.global_step, **logs, "seconds": round(self.trainer.clock.seconds(), 3)}
             append_metrics(Path(str(args.output_dir)), line)
+
+
+def stock_callbacks(args: PaftConfig) -> Iterator[TrainerCallback]:
+    """Those that the settings ask for."""
+    if args.early_stopping_patience:
+        yield EarlyStoppingCallback(args.early_stopping_patience)
+    if not args.disable_tqdm:
+        yield ProgressCallback()
 
 
 class ProgressCallback(TrainerCallback):

@@ -11,6 +11,7 @@ import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from paft.errors import DataError, InputError, PaftError
 from paft.files import read_json, write_json
@@ -30,6 +31,7 @@ class Progress:
         seconds: time trained so far.
         dropped: rows left out as too long.
         processor_seconds, tokens: what all processes spent so far; 0 in checkpoints of before they were counted.
+        schedule: what the schedule has learnt, see :class:`paft.schedule.StatefulSchedule`; None where it does not say.
     """
 
     step: int
@@ -40,6 +42,7 @@ class Progress:
     dropped: int
     processor_seconds: float = 0.0
     tokens: int = 0
+    schedule: dict[str, Any] | None = None
 
 
 def seal(folder: Path, progress: Progress) -> None:
@@ -50,7 +53,8 @@ def seal(folder: Path, progress: Progress) -> None:
             os.fsync(written.fileno())
         sizes[path.relative_to(folder).as_posix()] = path.stat().st_size
     _sync_folder(folder)
-    write_json(folder / MARKER, {"format_version": 1, "progress": asdict(progress), "files": sizes})
+    record = {k: v for k, v in asdict(progress).items() if k != "schedule" or v is not None}
+    write_json(folder / MARKER, {"format_version": 1, "progress": record, "files": sizes})
     _sync_folder(folder)
     _sync_folder(folder.parent)
 
@@ -78,6 +82,26 @@ def checkpoints(run: Path) -> list[Path]:
 def newest_complete(run: Path) -> Path | None:
     """The complete checkpoint with the most steps."""
     return next((p for p in reversed(checkpoints(run)) if read_progress(p) is not None), None)
+
+
+def choose(run: Path, resume: str | os.PathLike[str] | bool | None) -> tuple[Path | None, Progress | None]:
+    """The checkpoint to go on from, and its progress.
+
+    Args:
+        resume: a checkpoint; False chooses none, anything else the newest complete one.
+
+    Raises:
+        DataError: the checkpoint is not complete.
+        InputError: it holds no state of the optimiser, and training is not over there.
+    """
+    checkpoint = None if resume is False else newest_complete(run)
+    if isinstance(resume, str | os.PathLike):
+        checkpoint = Path(resume)
+        require_complete(checkpoint)
+    progress = read_progress(checkpoint) if checkpoint else None
+    if checkpoint and progress and not progress.stopped:
+        require_optimizer(checkpoint)
+    return checkpoint, progress
 
 
 def clear(run: Path, after: int) -> None:

@@ -1,24 +1,31 @@
-"""Before the first step: whether every row fits, and what the run will take."""
+"""Before the first step: whether every row fits, what the run will take, and all that may fail in it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import nlargest
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, cast
 
-import numpy as np
+from transformers import Trainer
 
-from paft.errors import InputError
-from paft.tasks.ids import places
-from paft.training.batches import Row
-from paft.training.plan import EpochPlan
+from paft.processes import agreed
+from paft.training import checkpoints
+from paft.training.batches import Collator, PlanDataset, Row
+from paft.training.checkpoints import Progress
+from paft.training.config import PaftConfig
+from paft.training.packing.check import choose_packing, read_earlier
+from paft.training.packing.figures import SAMPLED as COMPARED
+from paft.training.packing.figures import CheckInput
+from paft.training.packing.layout import Packing
+from paft.training.records import claim_folder, rewind_metrics, write_records
+from paft.training.saving import try_saving
+from paft.training.setup import Job
 from paft.training.sharding import numel
-
-if TYPE_CHECKING:
-    from paft.training.trainer import PaftTrainer
+from paft.training.stream import Stream
+from paft.training.trial import try_optimizer, try_schedule
 
 MOST_RENDERED = 200_000
 LONGEST = 128
@@ -61,7 +68,7 @@ class Estimate:
         ]
 
 
-def check_lengths(trainer: PaftTrainer) -> int:
+def check_lengths(stream: Stream, dataset: PlanDataset, collator: Collator) -> int:
     """Tokenise the rows of the plan with the most characters; returns the tokens of the longest that fits.
 
     Rows beyond the first 200,000, and those of an adaptive schedule's later epochs, are met in training alone.
@@ -70,29 +77,79 @@ def check_lengths(trainer: PaftTrainer) -> int:
         EncodingError: a row longer than ``max_length`` (unless such rows are dropped); names example and prompt.
         InputError: a row longer than ``batch_tokens``.
     """
-    dataset: Any = trainer.train_dataset
 
     def characters(row: Row) -> int:
         return _characters(dataset.prompts[row.prompt].render(dataset.examples[row.example].slots))
 
-    longest = nlargest(LONGEST, _distinct(islice(known_rows(trainer), MOST_RENDERED)), key=characters)
+    longest = nlargest(LONGEST, _distinct(islice(stream.known_rows(), MOST_RENDERED)), key=characters)
     items = [item for item in dataset.encode(longest) if item.encoding is not None]
-    collated = trainer.data_collator(items)
+    collated = collator(items)
     if "error" in collated:
         raise collated["error"]
     return max((len(item.encoding.input_ids) for item in items if item.encoding), default=0)
 
 
-def estimate(trainer: PaftTrainer) -> Estimate:
-    """Size up a run: weights and optimiser are counted, activations and tokens a step are estimated."""
-    args, model, batches = trainer.args, trainer.model, trainer.batches
-    rows = list(islice(known_rows(trainer), SAMPLED))
-    dataset: Any = trainer.train_dataset
-    lengths = [len(item.encoding.input_ids) for item in dataset.encode(rows) if item.encoding is not None]
+def begin(
+    trainer: Trainer, stream: Stream, accepted: frozenset[str], longest: int, resumed: Progress | None
+) -> Packing:
+    """Try what could fail later, settle how rows are laid out, and claim the run folder.
+
+    Args:
+        accepted: the optional inputs that the model takes.
+        longest: tokens of the longest row.
+        resumed: of the checkpoint that the run goes on from.
+
+    Raises:
+        PaftError: what was tried has failed, in all processes.
+    """
+    job, args, collator = stream.job, stream.job.args, cast(Collator, trainer.data_collator)
+    dataset, run = cast(PlanDataset, trainer.train_dataset), Path(str(args.output_dir))
+    with agreed():
+        try_schedule(trainer, stream.total_steps)
+        if args.should_save:
+            try_saving(trainer)
+    found = choose_packing(
+        CheckInput(
+            model=trainer.model,
+            args=args,
+            accelerator=trainer.accelerator,
+            accepted=accepted,
+            rows=dataset.encode(stream.first_rows(COMPARED)),
+            pad_id=collator.pad_id,
+            longest=longest,
+            sharded=trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled,
+        ),
+        read_earlier(run) if resumed else None,
+    )
+    with agreed():
+        try_optimizer(trainer)  # after the rows that packing was tried on: some optimisers step in the backward pass
+    with agreed():
+        if args.process_index == 0:
+            _begin_folder(run, job, found, resumed.step if resumed else None)
+    return found
+
+
+def _begin_folder(run: Path, job: Job, packing: Packing, step: int | None) -> None:
+    """Claim the run folder and remove what lies beyond the checkpoint that the run goes on from."""
+    settings = {n: getattr(job.args, n) for n in ("batch_tokens", "per_device_train_batch_size", "save_steps")}
+    claim_folder(run, job.work, {"source": job.task.source, **settings})
+    checkpoints.clear(run, after=step or 0)
+    rewind_metrics(run, -1 if step is None else step)
+    write_records(run, job.prompts, job.args.device, packing.record())
+
+
+def estimate(model: Any, args: PaftConfig, stream: Stream, dataset: PlanDataset, longest: int) -> Estimate:
+    """Size up a run: weights and optimiser are counted, activations and tokens a step are estimated.
+
+    Args:
+        longest: tokens of the longest row, see :func:`check_lengths`.
+    """
+    batches, rows = stream.batches, dataset.encode(stream.first_rows(SAMPLED))
+    lengths = [len(item.encoding.input_ids) for item in rows if item.encoding is not None]
     mean = sum(lengths) / max(1, len(lengths))
-    steps = total_steps(trainer)
+    steps = stream.total_steps
     trained = [p for p in model.parameters() if p.requires_grad]
-    micro = min(args.batch_tokens, args.train_batch_size * trainer.longest)
+    micro = min(args.batch_tokens, args.train_batch_size * longest)
     return Estimate(
         parameters=sum(numel(p) * (2 if _in_four_bits(p) else 1) for p in model.parameters()),
         trainable=sum(numel(p) for p in trained),
@@ -103,29 +160,9 @@ def estimate(trainer: PaftTrainer) -> Estimate:
         step_tokens=round(mean * min(batches.step, batches.count)),
         weights=sum(numel(p) * p.element_size() for p in model.parameters()),
         optimizer=sum(3 * numel(p) * p.element_size() for p in trained),  # gradient and AdamW's two moments
-        activations=micro * _activation_bytes(model.config, trainer),
+        activations=micro * _activation_bytes(model.config, args),
         micro_tokens=micro,
     )
-
-
-def total_steps(trainer: PaftTrainer) -> int:
-    """Optimiser steps of the whole run."""
-    args = trainer.args
-    return args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * trainer.batches.steps)
-
-
-def known_rows(trainer: PaftTrainer) -> Iterator[Row]:
-    """The distinct rows of the plans that are known before the first step."""
-    prompts = [p.id for p in trainer.job.prompts]
-    epochs = 1 if trainer.adaptive else math.ceil(max(1, trainer.args.num_train_epochs))
-    for epoch in range(epochs):
-        plan: EpochPlan = trainer.make_plan(epoch)
-        at = places(plan.prompt_ids, prompts)
-        if (at < 0).any():
-            gone = plan.prompt_ids[int(np.argmin(at))]
-            raise InputError(f"the schedule gave the prompt {gone!r}, which is not among those trained on")
-        for example, prompt in zip(places(plan.example_ids, trainer.job.example_ids), at, strict=True):
-            yield Row(0, int(example), int(prompt))
 
 
 def _distinct(rows: Iterable[Row]) -> Iterator[Row]:
@@ -138,14 +175,14 @@ def _distinct(rows: Iterable[Row]) -> Iterator[Row]:
             yield row
 
 
-def _activation_bytes(config: Any, trainer: PaftTrainer) -> int:
+def _activation_bytes(config: Any, args: PaftConfig) -> int:
     """Bytes kept for the backward pass by one token: some 12 hidden and 4 MLP vectors a layer."""
-    size = 2 if trainer.args.bf16 or trainer.args.fp16 else 4
+    size = 2 if args.bf16 or args.fp16 else 4
     hidden = getattr(config, "hidden_size", 0)
     inner = getattr(config, "intermediate_size", None) or 4 * hidden
     layers = getattr(config, "num_hidden_layers", 0)
     layer = (12 * hidden + 4 * inner) * size
-    return layers * hidden * size + layer if trainer.args.activation_checkpointing else layers * layer
+    return layers * hidden * size + layer if args.activation_checkpointing else layers * layer
 
 
 def _in_four_bits(parameter: Any) -> bool:

@@ -111,7 +111,7 @@ def train(
     done = from_main(read_result(Path(output)) if main else None)
     if done is not None:
         with agreed():
-            settle_base(job, args, base_digests(model, args, load_tokenizer(base_name(model), trust_remote_code)))
+            settle_base(job, base_digests(model, args, load_tokenizer(base_name(model), trust_remote_code)))
         if main:
             say(f"{output} holds this run already, finished; nothing to do")
         return TrainResult(**{**done, "output_dir": Path(output)})
@@ -120,20 +120,13 @@ def train(
         loaded = load_model(
             base_name(model), device=args.device, trust_remote_code=trust_remote_code, quantization="4bit"
         )
-    trainer = PaftTrainer(
-        loaded,
-        args,
-        task,
-        chosen,
-        adapter,
-        eval_prompts=unseen,
-        callbacks=[TimeCallback(say), *callbacks],
-        trust_remote_code=trust_remote_code,
+    trainer = PaftTrainer.of_job(
+        job, loaded, callbacks=[TimeCallback(say), *callbacks], trust_remote_code=trust_remote_code
     )
     with agreed():
-        _ = trainer.longest  # a row that does not fit is told before anything is said
+        longest = trainer.longest  # a row that does not fit is told before anything is said
         if main:
-            for line in estimate(trainer).lines():
+            for line in estimate(trainer.model, args, trainer.stream, trainer.train_dataset, longest).lines():
                 say(line)
             _say_where_it_starts(Path(output), resume, say)
     trainer.train()
@@ -145,8 +138,9 @@ def _finish(trainer: PaftTrainer, say: Callable[[str], None]) -> TrainResult:
     trainer.save_model()
     run = trainer.run_folder
     losses = [row["loss"] for row in read_metrics(run) if row.get("loss") is not None]
+    spent = trainer.clock.spent(trainer.accelerator, trainer.tokens)
     loss, steps = losses[-1] if losses else None, trainer.state.global_step
-    result = TrainResult(run, round(trainer.seconds(), 3), steps, loss, trainer.dropped, *trainer.spent())
+    result = TrainResult(run, round(trainer.clock.seconds(), 3), steps, loss, trainer.dropped, *spent)
     if result.dropped and trainer.is_world_process_zero():
         say(f"{result.dropped} rows longer than --max-length {trainer.args.max_length} were left out")
     if trainer.is_world_process_zero():

@@ -8,22 +8,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, Trainer
 from transformers.modeling_utils import remove_tied_weights_from_state_dict
 
 from paft.errors import ModelError, OutputError, PaftError
-
-if TYPE_CHECKING:
-    from paft.training.trainer import PaftTrainer
 
 logger = logging.getLogger(__name__)
 NAMED = re.compile(r"^- `(\w+)`", re.MULTILINE)  # the settings that transformers objects to
 
 
-def try_saving(trainer: PaftTrainer) -> None:
+def try_saving(trainer: Trainer) -> None:
     """Save everything but the weights into a folder that is removed again; nothing is left behind.
 
     Generation settings that transformers would refuse to save, such as a temperature without sampling, are taken back
@@ -33,7 +30,7 @@ def try_saving(trainer: PaftTrainer) -> None:
         OutputError: nothing can be written into the run folder.
         ModelError: the model or the tokenizer cannot be saved.
     """
-    with _beside(trainer.run_folder) as folder:
+    with _beside(Path(str(trainer.args.output_dir))) as folder:
         _save(trainer, folder)
 
 
@@ -62,7 +59,7 @@ def _beside(run: Path) -> Iterator[Path]:
         ) from bad
 
 
-def _save(trainer: PaftTrainer, folder: Path) -> None:
+def _save(trainer: Trainer, folder: Path) -> None:
     model: Any = trainer.model
     tokenizer: Any = trainer.processing_class
     adapters = getattr(model, "peft_config", None)
@@ -82,6 +79,21 @@ def _save(trainer: PaftTrainer, folder: Path) -> None:
         raise
     except Exception as bad:
         raise ModelError(f"the model could not be saved after training: {' '.join(str(bad).split())[:300]}") from bad
+
+
+def require_filled(model: Any, load_result: Any) -> None:
+    """See that a checkpoint has filled the trained weights of ``model``.
+
+    Args:
+        load_result: what torch says of the names that did not fit.
+
+    Raises:
+        ModelError: it has not.
+    """
+    own = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    wrong = [*sorted(own & set(load_result.missing_keys)), *load_result.unexpected_keys]
+    if wrong:
+        raise ModelError(f"the checkpoint does not fit the model: {len(wrong)} weights differ, such as {wrong[0]}")
 
 
 def savable_generation(model: Any) -> list[str]:

@@ -14,20 +14,26 @@ from peft import PeftConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from paft.errors import InputError
-from paft.models import load_model, load_tokenizer, resolve_model
+from paft.models import Encoder, load_model, load_tokenizer, resolve_model
 from paft.models.identity import folder_digest, model_digest, template_digest, tokenizer_digest
+from paft.models.limits import Limits
 from paft.prompts import Prompt, PromptSet
 from paft.prompts.overlap import overlap
 from paft.schedule import FixedSchedule, Schedule, StaticMixSchedule, UniformSchedule
 from paft.tasks.base import Example, Task
 from paft.tasks.sampling import sample
 from paft.tasks.spool import ids_of
-from paft.training.config import PaftConfig
+from paft.training.config import MOST_EXAMPLES, PaftConfig
+from paft.training.lora import attach
+from paft.training.packing.loss import accepted_inputs
 from paft.training.records import BASE, check_folder, describe_work, kept_date, read_config
-from paft.training.sharding import sharding
+from paft.training.saving import require_writable
+from paft.training.sharding import ask_for_whole_models, look_for_unused, sharding
 
 ModelLike = str | os.PathLike[str] | PreTrainedModel
 logger = logging.getLogger(__name__)
+_LOSS, _METRICS = "the loss is that of the answer tokens", "validation reports eval_loss and eval_accuracy"
+UNHEEDED = {"compute_loss_func": _LOSS, "compute_metrics": _METRICS, "preprocess_logits_for_metrics": _METRICS}
 
 
 @dataclass(frozen=True)
@@ -35,14 +41,19 @@ class Job:
     """A training that can begin.
 
     Attributes:
+        args: the settings; ``task``, ``peft_config`` and ``eval_prompts`` as they were given.
         examples: those trained on; ``available`` is how many the task has.
         work: everything that decides the outcome, as config.yaml holds it.
         date: what a chat template is to take for today; None is today.
     """
 
+    args: PaftConfig
+    task: Task
     examples: Sequence[Example]
     available: int
     prompts: list[Prompt]
+    peft_config: PeftConfig | None
+    eval_prompts: PromptSet | None
     schedule: Schedule
     work: dict[str, Any]
     date: str | None = None
@@ -51,6 +62,26 @@ class Job:
     def example_ids(self) -> Sequence[str]:
         """The id of each example."""
         return ids_of(self.examples)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job with its model.
+
+    Attributes:
+        job: with what it goes out from.
+        model: with its adapter, where it gets one.
+        accepted: the optional inputs that the model takes.
+        kept_config: settings that Trainer would change, as they were.
+    """
+
+    job: Job
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    encoder: Encoder
+    limits: Limits
+    accepted: frozenset[str]
+    kept_config: dict[str, Any]
 
 
 def settle_job(
@@ -102,7 +133,18 @@ def settle_job(
     )
     folder = Path(str(args.output_dir))
     check_folder(folder, work)
-    return Job(examples, len(rows), list(prompts), schedule, work, kept_date(folder, args.date))
+    return Job(
+        args=args,
+        task=task,
+        examples=examples,
+        available=len(rows),
+        prompts=list(prompts),
+        peft_config=peft_config,
+        eval_prompts=eval_prompts,
+        schedule=schedule,
+        work=work,
+        date=kept_date(folder, args.date),
+    )
 
 
 def base_digests(
@@ -122,7 +164,7 @@ def base_digests(
     return found
 
 
-def settle_base(job: Job, args: PaftConfig, digests: Mapping[str, Any]) -> Job:
+def settle_base(job: Job, digests: Mapping[str, Any]) -> Job:
     """The job with what it goes out from.
 
     A folder of an earlier version, which says nothing of that, is taken as one of the same, and that is said.
@@ -130,10 +172,40 @@ def settle_base(job: Job, args: PaftConfig, digests: Mapping[str, Any]) -> Job:
     Raises:
         OutputError: the run folder was begun with another tokenizer, chat template or base model.
     """
-    folder, work = Path(str(args.output_dir)), {**job.work, BASE: dict(digests)}
-    if check_folder(folder, work) and BASE not in read_config(folder) and args.process_index == 0:
+    folder, work = Path(str(job.args.output_dir)), {**job.work, BASE: dict(digests)}
+    if check_folder(folder, work) and BASE not in read_config(folder) and job.args.process_index == 0:
         logger.warning("%s does not record its base model and tokenizer; they are taken as unchanged", folder)
     return replace(job, work=work)
+
+
+def prepare(job: Job, model: ModelLike, tokenizer: PreTrainedTokenizerBase | None, trust_remote_code: bool) -> Prepared:
+    """Load the model of a job, or take a loaded one, and see that it is the one of its folder.
+
+    Raises:
+        InputError: an adapter that does not fit the model.
+        ModelError: a model that cannot be loaded.
+        OutputError: the run folder cannot be written, or holds other work.
+    """
+    args, adapter = job.args, job.peft_config
+    require_writable(Path(str(args.output_dir)))
+    sampled = args.max_examples == MOST_EXAMPLES and len(job.examples) < job.available
+    if sampled and args.process_index == 0:
+        logger.warning("training on a sample of %d of %d examples", len(job.examples), job.available)
+    loaded, tokenizer = load_pair(model, tokenizer, args, adapter is not None, trust_remote_code)
+    known = adapter is not None or loaded is not model
+    job = settle_base(job, base_digests(model, args, tokenizer, loaded if known else None))
+    if adapter is not None:
+        loaded = attach(loaded, adapter, args.seed, bool(args.activation_checkpointing))
+    limits = Limits.of(loaded, tokenizer)
+    encoder = Encoder(tokenizer, args.max_length, args.chat, job.date, limits)
+    if encoder.date is not None:
+        job.work["training"]["date"] = encoder.date
+    kept = {}
+    if tokenizer.pad_token_id in limits.outside:  # Trainer would write it down, and the model would not load again
+        kept = {"pad_token_id": getattr(loaded.config, "pad_token_id", None)}
+    look_for_unused(args, loaded)
+    ask_for_whole_models(args)
+    return Prepared(job, loaded, tokenizer, encoder, limits, accepted_inputs(loaded), kept)
 
 
 def make_schedule(args: PaftConfig, ids: Sequence[str]) -> Schedule:
@@ -151,6 +223,13 @@ def make_schedule(args: PaftConfig, ids: Sequence[str]) -> Schedule:
     if args.method == "static-mix":
         return StaticMixSchedule(ids, args.seed)
     return UniformSchedule(ids, args.examples_per_prompt, args.seed)
+
+
+def refuse_options(options: Mapping[str, Any]) -> None:
+    """Refuse arguments of ``Trainer`` that this one would not heed."""
+    for name in UNHEEDED:
+        if options.get(name) is not None:
+            raise InputError(f"{name} would have no effect: {type(options[name]).__name__} given; {UNHEEDED[name]}")
 
 
 def base_name(model: ModelLike) -> str:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from paft.training.config import PaftConfig
-
-if TYPE_CHECKING:
-    from paft.training.trainer import PaftTrainer
 
 logger = logging.getLogger(__name__)
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
@@ -48,15 +45,15 @@ def numel(weight: torch.Tensor) -> int:
     return getattr(weight, "ds_numel", weight.numel())
 
 
-def warn_if_whole(trainer: PaftTrainer) -> None:
+def warn_if_whole(args: PaftConfig, sharded: bool) -> None:
     """Say so where the model was to be sharded and is not."""
-    asked = sharding(trainer.args)
-    done = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    if asked and not done and trainer.is_world_process_zero():
+    asked = sharding(args)
+    if asked and not sharded and args.process_index == 0:
         logger.warning("accelerate starts no %s here, as on a CPU: each process holds the whole model", asked)
 
 
-def gather_whole(trainer: Any) -> None:
-    """What is saved from here on is the whole model, however its checkpoints are cut."""
-    if trainer.is_fsdp_enabled:
-        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
+def gather_whole(accelerator: Any) -> None:
+    """What FSDP saves from here on is the whole model, however its checkpoints are cut."""
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    if plugin is not None:
+        plugin.set_state_dict_type("FULL_STATE_DICT")

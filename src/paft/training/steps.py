@@ -3,131 +3,122 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from accelerate.utils import DistributedType, gather_object
-from transformers import Trainer
 
 from paft.errors import RunError
+from paft.models.memory import is_out_of_memory
 from paft.processes import raise_first
-from paft.schedule import Schedule
-from paft.training.config import PaftConfig
-from paft.training.loss import answer_losses
-from paft.training.micro import IGNORED
-from paft.training.parity import Packing
-from paft.training.plan import EpochPlan
+
+Micro = Mapping[str, Any]
 
 
-class StepTrainer(Trainer):
-    """Trainer whose batches are lists of micro-batches, as :class:`paft.training.batches.Collator` makes them.
+@contextlib.contextmanager
+def memory_told(batch_tokens: int, step: Callable[[], int]) -> Iterator[None]:
+    """What to do, where memory runs out in here.
+
+    Raises:
+        RunError: it has run out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as bad:
+        if not is_out_of_memory(bad):
+            raise
+        raise RunError(
+            f"out of memory at step {step()}; --batch-tokens is {batch_tokens}\n"
+            "lower it or add --gradient-checkpointing, and go on with --resume; or start anew with --qlora"
+        ) from bad
+
+
+class Steps:
+    """Takes the batches of a step, lists of micro-batches, runs them backward, and counts.
 
     Attributes:
-        accepted: the optional inputs that the model takes.
-        packing: whether micro-batches are packed, and how the model attends then.
-        plan: the epoch being trained on.
-        dropped: rows left out so far as too long.
+        dropped: rows left out so far as too long, on all processes.
         tokens: tokens of this process's forward passes so far, padding counted.
     """
 
-    args: PaftConfig
-    model: Any
-    model_wrapped: Any
-    optimizer: Any
-    train_dataset: Any
-    data_collator: Any
-    accepted: frozenset[str]
-    schedule: Schedule
-    packing: Packing = Packing()
-    plan: EpochPlan | None = None
-    dropped: int = 0
-    tokens: int = 0
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+        self.dropped = self.tokens = 0
+        self._losses: list[tuple[int, float]] = []  # of the rows of this step: position in the plan, loss
 
-    def get_batch_samples(
-        self, epoch_iterator: Iterable[dict[str, Any]], num_batches: int, device: torch.device
-    ) -> tuple[list[dict[str, Any]], torch.Tensor]:
-        """The batches of one step on this process, and the answer tokens of the whole step on all."""
-        batches = list(islice(epoch_iterator, num_batches))
-        bad = next((b["error"] for b in batches if "error" in b), None)
-        mine = [sum(b.get(name, 0) for b in batches) for name in ("answer_tokens", "dropped")]
-        counts = torch.tensor([*mine, int(bad is not None)]).to(device)
+    def take(self, batches: Iterable[dict[str, Any]], count: int) -> tuple[list[dict[str, Any]], torch.Tensor]:
+        """The ``count`` batches of a step on this process, and the answer tokens of the whole step on all.
+
+        Raises:
+            PaftError: a row of any process that cannot be trained on.
+        """
+        taken = list(islice(batches, count))
+        bad = next((b["error"] for b in taken if "error" in b), None)
+        mine = [sum(b.get(name, 0) for b in taken) for name in ("answer_tokens", "dropped")]
+        counts = torch.tensor([*mine, int(bad is not None)]).to(self.accelerator.device)
         answer_tokens, dropped, failed = self.accelerator.reduce(counts, "sum").tolist()
         if failed:
             raise_first(bad)
         self.dropped += dropped
-        self._step_losses: list[tuple[int, float]] = []
-        return batches, torch.tensor(max(1, answer_tokens), device=device)
+        self._losses = []
+        return taken, torch.tensor(max(1, answer_tokens), device=self.accelerator.device)
 
-    def training_step(
-        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    def level(self, micros: list[Micro], empty: Micro) -> list[Micro]:
+        """Fill up with empty micro-batches to the most that any process has: sharded models meet in forward."""
+        most = max(1, len(micros))
+        if self.accelerator.num_processes > 1:
+            most = int(self.accelerator.gather(torch.tensor([most], device=self.accelerator.device)).max())
+        return [empty] * (most - len(micros)) + list(micros)
+
+    def backward(
+        self,
+        model: torch.nn.Module,
+        micros: list[Micro],
+        around: Callable[[Micro], AbstractContextManager[None]],
+        loss_of: Callable[[Micro], torch.Tensor],
     ) -> torch.Tensor:
-        """Forward and backward over the micro-batches of one batch; returns their part of the step's loss.
+        """Forward and backward over micro-batches; returns the sum of their losses.
 
-        Raises:
-            RunError: the loss is not a number.
+        Args:
+            around: what a micro-batch is run in, forward and backward.
         """
-        model.train()
-        if callable(getattr(self.optimizer, "train", None)):
-            self.optimizer.train()  # schedule-free optimisers
-        on_device: dict[str, Any] = self._prepare_inputs({"micro": inputs["micro"]})
-        micros = self._in_step_with_others(on_device["micro"])
         ends_step = self.accelerator.sync_gradients
         deepspeed = self.accelerator.distributed_type == DistributedType.DEEPSPEED
         options = {"scale_wrt_gas": False} if deepspeed else {}
-        total = torch.zeros((), device=self.args.device)
+        total = torch.zeros((), device=self.accelerator.device)
         for index, micro in enumerate(micros):
             last = index == len(micros) - 1
             self.accelerator.gradient_state._set_sync_gradients(ends_step and last)
             alone = contextlib.nullcontext() if last or deepspeed else self.accelerator.no_sync(model)
-            with alone, self.packing.forward(self.model, micro):
-                with self.compute_loss_context_manager():
-                    loss = self.compute_loss(model, micro, num_items_in_batch=num_items_in_batch)
+            with alone, around(micro):
+                loss = loss_of(micro)
                 self.accelerator.backward(loss, **options)  # layers that are checkpointed attend once more
             total += loss.detach()
-        found = self.accelerator.reduce(total, "sum")  # where one process has to stop, all do
-        if not torch.isfinite(found):
-            raise RunError(
-                f"the loss is {found.item()} at step {self.state.global_step + 1}; its last checkpoint is whole\n"
-                "lower --learning-rate, or use --dtype bfloat16 or float32 in place of float16"
-            )
-        if ends_step:
-            self._tell_schedule()
         return total
 
-    def compute_loss(
-        self,
-        model: torch.nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> torch.Tensor:
-        """A micro-batch's part of the mean over the answer tokens of the whole step, in nats per token.
+    def count(self, micro: Micro, losses: torch.Tensor) -> None:
+        """Keep the tokens of a micro-batch and the loss of each of its rows."""
+        self._losses += zip(micro["positions"].tolist(), losses.tolist(), strict=True)
+        self.tokens += micro["input_ids"].numel()
 
-        Parts add up over micro-batches and accumulation; over processes their mean counts, so each is
-        scaled by the number of processes.
+    def require_finite(self, loss: torch.Tensor, step: int) -> None:
+        """Stop where the loss is not a number on any process; then all stop.
+
+        Raises:
+            RunError: it is not.
         """
-        smoothing = self.args.label_smoothing_factor
-        loss_ba = answer_losses(model, inputs, self.accepted, smoothing, self.packing.attention)
-        counts = (inputs["labels"] != IGNORED).sum(1)
-        means = loss_ba.detach().sum(1) / counts.clamp(min=1)
-        self._step_losses += zip(inputs["positions"].tolist(), means.tolist(), strict=True)
-        self.tokens += inputs["input_ids"].numel()
-        total = counts.sum() if num_items_in_batch is None else num_items_in_batch
-        return loss_ba.sum() / total * self.accelerator.num_processes
+        found = self.accelerator.reduce(loss, "sum")
+        if not torch.isfinite(found):
+            raise RunError(
+                f"the loss is {found.item()} at step {step}; its last checkpoint is whole\n"
+                "lower --learning-rate, or use --dtype bfloat16 or float32 in place of float16"
+            )
 
-    def _in_step_with_others(self, micros: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Fill up with empty micro-batches to the most that any process has: sharded models meet in forward."""
-        most = max(1, len(micros))
-        if self.accelerator.num_processes > 1:
-            most = int(self.accelerator.gather(torch.tensor([most], device=self.args.device)).max())
-        filler: dict[str, Any] = self._prepare_inputs(self.data_collator.empty())
-        return [filler] * (most - len(micros)) + list(micros)
-
-    def _tell_schedule(self) -> None:
-        mine = [pair for pair in self._step_losses if pair[0] >= 0]
-        seen = sorted(gather_object(mine) if self.accelerator.num_processes > 1 else mine)
-        if seen and self.plan is not None and self.is_world_process_zero():
-            ids = [self.plan.prompt_ids[position] for position, _ in seen]
-            self.schedule.observe(self.plan.epoch, ids, [loss for _, loss in seen])
+    def losses(self) -> list[tuple[int, float]]:
+        """Position and loss of each row of the step, on all processes, in plan order; every process has to ask."""
+        mine = [pair for pair in self._losses if pair[0] >= 0]
+        return sorted(gather_object(mine) if self.accelerator.num_processes > 1 else mine)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,50 +12,43 @@ import torch
 from accelerate.utils import DynamoBackend, TorchDynamoPlugin
 from peft import PeftConfig
 from torch.utils.data import DataLoader
-from transformers import (
-    EarlyStoppingCallback,
-    PreTrainedTokenizerBase,
-    PrinterCallback,
-    TrainerCallback,
-    TrainerState,
-)
+from transformers import PreTrainedTokenizerBase, PrinterCallback, Trainer, TrainerCallback, TrainerState
 from transformers.trainer_callback import ProgressCallback as TqdmCallback
 from transformers.trainer_utils import TrainOutput
 
-from paft.errors import InputError, RunError
-from paft.models import Encoder
-from paft.models.ends import begins_another
-from paft.models.limits import Limits
-from paft.models.memory import is_out_of_memory
+from paft.errors import InputError
 from paft.processes import agreed, check_same
 from paft.prompts import PromptSet
 from paft.schedule import Schedule
 from paft.tasks.base import Task
 from paft.training import checkpoints
-from paft.training.batches import Collator, PlanBatches, PlanDataset
-from paft.training.callbacks import ProgressCallback, RunCallback
-from paft.training.config import MOST_EXAMPLES, PaftConfig
-from paft.training.lora import attach
-from paft.training.loss import accepted_inputs, answer_losses
-from paft.training.micro import ACCELERATOR_START_TOKENS
-from paft.training.parity import choose_packing
-from paft.training.plan import EpochPlan, make_plan, plan_path, read_plan, settle_plan
-from paft.training.preflight import check_lengths, total_steps
-from paft.training.records import claim_folder, rewind_metrics, write_records
-from paft.training.resumable import ResumableTrainer
-from paft.training.saving import require_writable, try_saving
-from paft.training.setup import ModelLike, base_digests, load_pair, settle_base, settle_job
-from paft.training.sharding import ask_for_whole_models, look_for_unused, warn_if_whole
-from paft.training.trial import try_optimizer, try_schedule
-from paft.training.validation import Cell, draw_cells, encode_cells, evaluate_cells
-
-logger = logging.getLogger(__name__)
-_LOSS, _METRICS = "the loss is that of the answer tokens", "validation reports eval_loss and eval_accuracy"
-UNHEEDED = {"compute_loss_func": _LOSS, "compute_metrics": _METRICS, "preprocess_logits_for_metrics": _METRICS}
+from paft.training.batches import Collator, PlanDataset, plan_loader
+from paft.training.callbacks import RunCallback, stock_callbacks
+from paft.training.clock import Clock
+from paft.training.config import PaftConfig
+from paft.training.objective import AnswerLoss, Objective
+from paft.training.packing.layout import Packing
+from paft.training.packing.loss import answer_losses
+from paft.training.packing.micro import ACCELERATOR_START_TOKENS, IGNORED
+from paft.training.preflight import begin, check_lengths
+from paft.training.saving import require_filled
+from paft.training.setup import Job, ModelLike, prepare, refuse_options, settle_job
+from paft.training.sharding import gather_whole, warn_if_whole
+from paft.training.steps import Steps, memory_told
+from paft.training.stream import Stream
+from paft.training.validation import Validation
 
 
-class PaftTrainer(ResumableTrainer):
+class PaftTrainer(Trainer):
     """Fine-tunes a causal language model while the prompt changes along a plan (Algorithm 1 of the paper).
+
+    Trainer's loop calls its hooks; what they do is done by parts of their own.
+
+    Attributes:
+        job: what is trained; ``stream`` gives its rows, ``steps`` runs them, ``clock`` knows what was spent.
+        objective: the loss of a micro-batch.
+        packing: how rows are laid out.
+        validation: what the run is validated on, if anything.
 
     Args:
         model: hub id, model folder or ``embedded``; or a loaded model.
@@ -77,6 +69,13 @@ class PaftTrainer(ResumableTrainer):
         OutputError: ``args.output_dir`` holds other work.
     """
 
+    args: PaftConfig
+    model: Any
+    model_wrapped: Any
+    optimizer: Any
+    train_dataset: Any
+    data_collator: Any
+
     def __init__(
         self,
         model: ModelLike,
@@ -92,108 +91,94 @@ class PaftTrainer(ResumableTrainer):
         trust_remote_code: bool = False,
         **options: Any,
     ) -> None:
-        _refuse_options(options)
-        self.job = settle_job(model, args, task, prompts, peft_config, schedule, eval_prompts)
-        require_writable(Path(str(args.output_dir)))
-        self.task, self.schedule = task, self.job.schedule
-        sampled = args.max_examples == MOST_EXAMPLES and len(self.job.examples) < self.job.available
-        if sampled and args.process_index == 0:
-            logger.warning("training on a sample of %d of %d examples", len(self.job.examples), self.job.available)
-        frozen = peft_config is not None
-        loaded, tokenizer = load_pair(model, processing_class, args, frozen, trust_remote_code)
-        digests = base_digests(model, args, tokenizer, loaded if frozen or loaded is not model else None)
-        self.job = settle_base(self.job, args, digests)
-        if peft_config is not None:
-            loaded = attach(loaded, peft_config, args.seed, bool(args.activation_checkpointing))
-        limits = Limits.of(loaded, tokenizer)
-        self.encoder = Encoder(tokenizer, args.max_length, args.chat, self.job.date, limits)
-        if self.encoder.date is not None:
-            self.job.work["training"]["date"] = self.encoder.date
-        self.accepted = accepted_inputs(loaded)
-        self._draw_validation(args, eval_prompts)
-        self.run_callback = RunCallback(self)
-        look_for_unused(args, loaded)
-        ask_for_whole_models(args)
-        use_cache = getattr(loaded.config, "use_cache", None)
-        self.kept_config = {}
-        if tokenizer.pad_token_id in limits.outside:  # Trainer would write it down, and the model would not load again
-            self.kept_config = {"pad_token_id": getattr(loaded.config, "pad_token_id", None)}
+        refuse_options(options)
+        job = settle_job(model, args, task, prompts, peft_config, schedule, eval_prompts)
+        self._set_up(job, model, processing_class, callbacks, trust_remote_code, options)
+
+    @classmethod
+    def of_job(
+        cls, job: Job, model: ModelLike, callbacks: Sequence[TrainerCallback] = (), trust_remote_code: bool = False
+    ) -> PaftTrainer:
+        """The trainer of a job that :func:`paft.training.setup.settle_job` has settled, for its model.
+
+        Raises:
+            ModelError: a model that cannot be loaded.
+            OutputError: the run folder holds other work.
+        """
+        trainer = cls.__new__(cls)
+        trainer._set_up(job, model, None, callbacks, trust_remote_code, {})
+        return trainer
+
+    def _set_up(
+        self,
+        job: Job,
+        model: ModelLike,
+        tokenizer: PreTrainedTokenizerBase | None,
+        callbacks: Sequence[TrainerCallback],
+        trust_remote_code: bool,
+        options: Mapping[str, Any],
+    ) -> None:
+        ready, args = prepare(job, model, tokenizer, trust_remote_code), job.args
+        self.job, self.encoder = ready.job, ready.encoder
+        self.accepted, self.kept_config = ready.accepted, ready.kept_config
+        self.objective: Objective = AnswerLoss(self.accepted, args.label_smoothing_factor)
+        self.packing, self.clock = Packing(), Clock()
+        self.validation: Validation | None = None
+        if job.eval_prompts is not None:
+            self.validation = Validation.draw(job.task, list(job.eval_prompts), args, self.encoder)
+        use_cache = getattr(ready.model.config, "use_cache", None)
         super().__init__(
-            model=loaded,
+            model=ready.model,
             args=args,
-            train_dataset=PlanDataset(self.job.examples, self.job.prompts, self.encoder, args.on_long),
-            eval_dataset=self.cells or None,
-            data_collator=Collator(limits.pad_id(tokenizer), args.batch_tokens),
-            processing_class=tokenizer,
-            callbacks=[self.run_callback, *_stock_callbacks(args), *callbacks],
+            train_dataset=PlanDataset(job.examples, job.prompts, self.encoder, args.on_long),
+            eval_dataset=list(self.validation.cells) if self.validation else None,
+            data_collator=Collator(ready.limits.pad_id(ready.tokenizer), args.batch_tokens),
+            processing_class=ready.tokenizer,
+            callbacks=[RunCallback(self), *stock_callbacks(args), *callbacks],
             **options,
         )
         for stock in (PrinterCallback, TqdmCallback):
             self.remove_callback(stock)
-        warn_if_whole(self)
-        if (
-            self.is_fsdp_enabled or self.is_deepspeed_enabled
-        ):  # a micro-batch more costs messages, all weights where they are parted
+        warn_if_whole(args, self.sharded)
+        if self.sharded:  # a micro-batch more costs messages, all weights where they are parted
             self.data_collator.start_tokens = args.batch_tokens
         elif args.device.type != "cpu":
             self.data_collator.start_tokens = ACCELERATOR_START_TOKENS
         if use_cache is not None:  # Trainer turned it off; forward is told each time, the saved config stays as it was
             self.model.config.use_cache = use_cache
-        self.batches = PlanBatches(
-            len(self.job.examples),
-            args.train_batch_size,
-            args.gradient_accumulation_steps,
-            self.accelerator.num_processes,
-            self.accelerator.process_index,
-            args.dataloader_drop_last,
-        )
+        self.stream = Stream(self.job, self.accelerator.num_processes, self.accelerator.process_index)
+        self.batches, self.steps = self.stream.batches, Steps(self.accelerator)
 
-    # the run and its epochs
+    # the run
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps of an epoch."""
-        return self.batches.steps
+    def run_folder(self) -> Path:
+        """The folder of this run."""
+        return Path(str(self.args.output_dir))
+
+    @property
+    def sharded(self) -> bool:
+        """Whether FSDP or DeepSpeed parts the model among processes."""
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    @property
+    def dropped(self) -> int:
+        """Rows left out so far as too long."""
+        return self.steps.dropped
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of this process's forward passes so far, padding counted."""
+        return self.steps.tokens
 
     @cached_property
     def longest(self) -> int:
         """Tokens of the longest row of the plan; a row that does not fit is an error, see :func:`check_lengths`."""
-        return check_lengths(self)
-
-    @property
-    def adaptive(self) -> bool:
-        """Whether the schedule learns from losses."""
-        return bool(getattr(self.schedule, "adaptive", False))
-
-    def make_plan(self, epoch: int) -> EpochPlan:
-        """The plan of ``epoch`` as the schedule gives it now."""
-        return make_plan(self.job.example_ids, self.schedule, epoch, self.args.order_seed)
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Write the epoch's plan, or check the one that stands there, and let the batches follow it."""
-        main = self.is_world_process_zero()
-        with agreed():
-            if main:
-                self.plan = settle_plan(self.run_folder, self.make_plan(epoch), self.adaptive)
-        if not main:  # only the main process has seen all losses
-            self.plan = read_plan(plan_path(self.run_folder, epoch)) if self.adaptive else self.make_plan(epoch)
-        assert self.plan is not None
-        self.batches.set_plan(self.plan, self.job.example_ids, [p.id for p in self.job.prompts])
+        return check_lengths(self.stream, self.train_dataset, self.data_collator)
 
     def get_train_dataloader(self) -> DataLoader:
-        """A loader over this process's share of the plan; it touches no global random state."""
-        args = self.args
-        return DataLoader(
-            self.train_dataset,
-            batch_sampler=self.batches,
-            collate_fn=self.data_collator,
-            num_workers=args.dataloader_num_workers,
-            pin_memory=args.dataloader_pin_memory and torch.cuda.is_available(),
-            persistent_workers=args.dataloader_persistent_workers,
-            prefetch_factor=args.dataloader_prefetch_factor,
-            multiprocessing_context=args.dataloader_multiprocessing_context,
-            generator=torch.Generator().manual_seed(args.seed),
-        )
+        """A loader over this process's share of the plan."""
+        return plan_loader(self.train_dataset, self.batches, self.data_collator, self.args)
 
     def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
         """``torch_compile`` is ours to do, layer by layer: accelerate is told that there is nothing to compile."""
@@ -213,117 +198,146 @@ class PaftTrainer(ResumableTrainer):
             EncodingError: a row is longer than ``max_length``.
             RunError: out of memory, or a loss that is not a number.
         """
-        try:
+        with memory_told(self.args.batch_tokens, lambda: self.state.global_step + 1):
             checkpoint = self._prepare_run(resume_from_checkpoint)
-            if self._resumed is not None and self._resumed.stopped:
+            if self.clock.resumed is not None and self.clock.resumed.stopped:
                 return self._finish_from(checkpoint)
             return super().train(checkpoint, *args, **kwargs)
-        except (MemoryError, RuntimeError) as bad:
-            if not is_out_of_memory(bad):
-                raise
-            raise RunError(
-                f"out of memory at step {self.state.global_step + 1}; --batch-tokens is {self.args.batch_tokens}\n"
-                "lower it or add --gradient-checkpointing, and go on with --resume; or start anew with --qlora"
-            ) from bad
 
     def _prepare_run(self, resume: str | os.PathLike[str] | bool | None) -> str | None:
         """Choose the checkpoint to go on from and how rows are laid out, and claim the run folder."""
-        run = self.run_folder
-        if isinstance(resume, str | os.PathLike):
-            checkpoint: Path | None = Path(resume)
-            checkpoints.require_complete(Path(resume))
-        else:
-            checkpoint = None if resume is False else checkpoints.newest_complete(run)
-        self._resumed = checkpoints.read_progress(checkpoint) if checkpoint else None
-        if checkpoint and self._resumed and not self._resumed.stopped:
-            checkpoints.require_optimizer(checkpoint)
-        if self.adaptive and self._resumed:
-            raise InputError("a schedule that learns from losses cannot be resumed; start anew in another folder")
-        check_same(self.job.work, self._resumed.step if self._resumed else 0)
+        checkpoint, self.clock.resumed = checkpoints.choose(self.run_folder, resume)
+        resumed = self.clock.resumed
+        self.stream.check_schedule(resumed)
+        check_same(self.job.work, resumed.step if resumed else 0)
         with agreed():
-            _ = self.longest
-            try_schedule(self, total_steps(self))
-            if self.args.should_save:
-                try_saving(self)
-        self.packing = choose_packing(self)
+            longest = self.longest
+        self.packing = begin(self, self.stream, self.accepted, longest, resumed)
         self.data_collator.packed = self.packing.attention is not None
         self.data_collator.padding = self.packing.padding
-        with agreed():
-            try_optimizer(self)  # after the rows that packing was tried on: some optimisers step in the backward pass
-        with agreed():
-            if self.is_world_process_zero():
-                self._begin_folder()
         return str(checkpoint) if checkpoint else None
-
-    def _begin_folder(self) -> None:
-        """Claim the run folder and remove what lies beyond the checkpoint that the run goes on from."""
-        run, step = self.run_folder, self._resumed.step if self._resumed else None
-        settings = {n: getattr(self.args, n) for n in ("batch_tokens", "per_device_train_batch_size", "save_steps")}
-        claim_folder(run, self.job.work, {"source": self.task.source, **settings})
-        checkpoints.clear(run, after=step or 0)
-        rewind_metrics(run, -1 if step is None else step)
-        write_records(run, self.job.prompts, self.args.device, self.packing.record())
 
     def _finish_from(self, checkpoint: str | None) -> TrainOutput:
         """End a run that was stopped between its last checkpoint and its end."""
         assert checkpoint is not None
-        assert self._resumed is not None
+        assert self.clock.resumed is not None
         self.state = TrainerState.load_from_json(os.path.join(checkpoint, "trainer_state.json"))
         self.restore_progress()
         best = self.run_folder / f"checkpoint-{self.state.best_global_step}"
         use_best = self.args.load_best_model_at_end and checkpoints.read_progress(best)
         self._load_from_checkpoint(str(best) if use_best else checkpoint)
         losses = [row["loss"] for row in self.state.log_history if "loss" in row]
-        return TrainOutput(self._resumed.step, losses[-1] if losses else float("nan"), {})
+        return TrainOutput(self.clock.resumed.step, losses[-1] if losses else float("nan"), {})
 
-    # validation
+    # one step
 
-    def _draw_validation(self, args: PaftConfig, eval_prompts: PromptSet | None) -> None:
-        self.cells: list[Cell] = []
-        if eval_prompts is not None:
-            self.cells = draw_cells(self.task, list(eval_prompts), args.eval_examples, args.seed)
-            self.eval_items = encode_cells(self.cells, self.task.answers, self.encoder, args.on_long)
-            self.eval_ended = begins_another(self.encoder, [self.task.answers])[0]
+    def get_batch_samples(
+        self, epoch_iterator: Iterable[dict[str, Any]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], torch.Tensor]:
+        """The batches of one step on this process, and the answer tokens of the whole step on all."""
+        return self.steps.take(epoch_iterator, num_batches)
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """Forward and backward over the micro-batches of one batch; returns their part of the step's loss.
+
+        Raises:
+            RunError: the loss is not a number.
+        """
+        model.train()
+        if callable(getattr(self.optimizer, "train", None)):
+            self.optimizer.train()  # schedule-free optimisers
+        prepared: dict[str, Any] = self._prepare_inputs({"micro": inputs["micro"], "empty": self.data_collator.empty()})
+        micros, ends_step = self.steps.level(prepared["micro"], prepared["empty"]), self.accelerator.sync_gradients
+
+        def loss_of(micro: Any) -> torch.Tensor:
+            with self.compute_loss_context_manager():
+                return self.compute_loss(model, micro, num_items_in_batch=num_items_in_batch)
+
+        total = self.steps.backward(model, micros, partial(self.packing.forward, self.model), loss_of)
+        self.steps.require_finite(total, self.state.global_step + 1)
+        if ends_step:
+            self.stream.observe(self.steps.losses())
+        return total
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """A micro-batch's part of the mean over the answer tokens of the whole step, in nats per token.
+
+        Parts add up over micro-batches and accumulation; over processes their mean counts, so each is
+        scaled by the number of processes.
+        """
+        loss = self.objective(model, inputs, self.packing.attention)
+        self.steps.count(inputs, loss.rows)
+        total = (inputs["labels"] != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        return loss.total / total * self.accelerator.num_processes
+
+    # what is saved
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Save, then mark as complete, and only then remove older checkpoints."""
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        window = self.accelerator.gather(self._tr_loss.reshape(1)).mean().item()
+        spent = self.clock.spent(self.accelerator, self.tokens)
+        self.accelerator.wait_for_everyone()
+        with agreed():
+            if self.is_world_process_zero():
+                step, stopped = self.state.global_step, self.control.should_training_stop
+                counts = window, self._globalstep_last_logged, self.clock.seconds(), self.dropped, *spent
+                progress = checkpoints.Progress(step, stopped, *counts, self.stream.state())
+                checkpoints.seal(self.run_folder / f"checkpoint-{step}", progress)
+                checkpoints.rotate(self.run_folder, limit, self.state.best_model_checkpoint)
+
+    def restore_progress(self) -> None:
+        """Take up what Trainer's own state leaves out: the loss since the last log line, counts, the schedule."""
+        if self.clock.resumed is not None:
+            self._tr_loss = torch.tensor(self.clock.resumed.window_loss, device=self.args.device)
+            self._globalstep_last_logged = self.clock.resumed.window_start
+            self.steps.dropped = self.clock.resumed.dropped
+            self.stream.resume(self.clock.resumed)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save the model, or its adapter, and the tokenizer; a sharded one is put together."""
+        if not _internal_call:
+            gather_whole(self.accelerator)
+        super().save_model(output_dir, _internal_call)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        pickled = Path(output_dir or self.run_folder) / "training_args.bin"  # a pickle; config.yaml says the same
+        pickled.unlink(missing_ok=True)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """Trainer only warns where a checkpoint does not fill the model."""
+        require_filled(self.model, load_result)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Loss and likelihood accuracy over the validation cells; see :func:`evaluate_cells`.
+        """Loss and likelihood accuracy over the validation cells; see :class:`Validation`.
 
         Raises:
             InputError: the trainer was given no ``eval_prompts``.
         """
-        if not self.cells:
+        if self.validation is None:
             raise InputError("there is nothing to validate on; give eval_prompts")
-        model = self.model_wrapped if self.is_deepspeed_enabled or self.is_fsdp_enabled else self.model
+        model = self.model_wrapped if self.sharded else self.model
         was_training = model.training
         model.eval()
-        found = evaluate_cells(
-            lambda micro: answer_losses(model, micro, self.accepted),
-            self.cells,
-            self.task,
-            self.eval_items,
-            self.data_collator,
-            self.args.device,
-            len(self.encoder.end_ids),
-            self.eval_ended,
-        )
+        losses = partial(answer_losses, model, accepted=self.accepted)
+        found = self.validation.measure(losses, self.data_collator, self.args.device)
         model.train(was_training)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-
-def _refuse_options(options: Mapping[str, Any]) -> None:
-    """Refuse arguments of ``Trainer`` that this one would not heed."""
-    for name in UNHEEDED:
-        if options.get(name) is not None:
-            raise InputError(f"{name} would have no effect: {type(options[name]).__name__} given; {UNHEEDED[name]}")
-
-
-def _stock_callbacks(args: PaftConfig) -> Iterator[TrainerCallback]:
-    if args.early_stopping_patience:
-        yield EarlyStoppingCallback(args.early_stopping_patience)
-    if not args.disable_tqdm:
-        yield ProgressCallback()

@@ -6,18 +6,15 @@ import inspect
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from transformers import Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION, get_scheduler
 from transformers.trainer_utils import SchedulerType
 
 from paft.errors import InputError, PaftError, missing_package
-
-if TYPE_CHECKING:
-    from paft.training.trainer import PaftTrainer
 
 SAMPLED = 500  # steps at which a schedule is asked for its learning rate
 MANY = 10**6  # steps of a run whose length is not known yet
@@ -37,7 +34,7 @@ def check_optimizer(args: TrainingArguments) -> None:
             raise InputError(f"--optim {_word(args.optim)} cannot be used: {_reason(bad)}") from bad
 
 
-def try_optimizer(trainer: PaftTrainer) -> None:
+def try_optimizer(trainer: Trainer) -> None:
     """Make the optimiser, which Trainer then takes over; where the model is sharded first, only look it up.
 
     Raises:
@@ -47,7 +44,7 @@ def try_optimizer(trainer: PaftTrainer) -> None:
         return
     with _told(f"--optim {_word(trainer.args.optim)}", "\nsee --optim-args and --optim-target-modules"):
         if trainer.is_fsdp_enabled:
-            trainer.get_optimizer_cls_and_kwargs(trainer.args, trainer.model)
+            trainer.get_optimizer_cls_and_kwargs(trainer.args, cast(PreTrainedModel, trainer.model))
         else:
             trainer.create_optimizer()
 
@@ -67,7 +64,7 @@ def check_schedule(args: TrainingArguments, steps: int = MANY) -> Any:
         return get_scheduler(args.lr_scheduler_type, optimizer, warmup, steps, scheduler_specific_kwargs=more)
 
 
-def try_schedule(trainer: PaftTrainer, steps: int) -> None:
+def try_schedule(trainer: Trainer, steps: int) -> None:
     """Ask the schedule for the learning rates of ``steps`` steps.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from paft.training.micro import IGNORED
+from paft.training.packing.micro import IGNORED
 
 
 def accepted_inputs(model: Any) -> frozenset[str]:

@@ -11,7 +11,7 @@ import torch
 
 from paft.errors import InputError
 from paft.models import Encoding
-from paft.training.attention import PackedRows
+from paft.training.packing.attention import PackedRows
 
 IGNORED = -100
 Padding = Literal["left", "right", "single"]  # where rows of one length are filled up; single: one row a micro-batch

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BertCo
 from paft.errors import EncodingError, ModelError
 from paft.training import PaftTrainer
 from paft.training.lora import lora_config
-from paft.training.micro import IGNORED, Item, pad_right
+from paft.training.packing.micro import IGNORED, Item, pad_right
 
 RIGHT = ("rwkv", "xlstm", "bart_decoder")
 
@@ -52,7 +52,7 @@ def packing(run: Path) -> dict[str, Any]:
 def test_a_step_s_loss_and_gradient(kind, tiny_tokenizer, tmp_path, prompts, unseen, caplog):
     """Rows of unlike lengths, all in one micro-batch; and the validation on rows of unlike lengths."""
     model = odd_model(kind, len(tiny_tokenizer))
-    changes = {"max_steps": 1, "learning_rate": 0.0, "max_grad_norm": 0.0}
+    changes = {"max_steps": 1, "learning_rate": 1e-30, "max_grad_norm": 0.0}
     trainer = make(tmp_path / "run", model, tiny_tokenizer, prompts, unseen=unseen, **changes)
     trainer.add_callback(kept := Kept())
     trainer.train()
@@ -63,7 +63,7 @@ def test_a_step_s_loss_and_gradient(kind, tiny_tokenizer, tmp_path, prompts, uns
     grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     size = torch.stack([g.norm() for g in grads.values()]).norm()
     assert all((kept.grads[n] - grads[n]).norm() <= 1e-4 * size for n in grads)
-    gold = [trainer.eval_items[i * 4 + cell.example.gold] for i, cell in enumerate(trainer.cells)]
+    gold = [trainer.validation.items[i * 4 + cell.example.gold] for i, cell in enumerate(trainer.validation.cells)]
     with torch.no_grad():
         assert trainer.evaluate()["eval_loss"] == pytest.approx(float(one_by_one(model.eval(), gold)), abs=1e-4)
     found = packing(tmp_path / "run")
@@ -86,7 +86,7 @@ def test_rows_that_see_their_neighbours_are_trained_on_one_by_one(tiny_model_dir
     model = AutoModelForCausalLM.from_pretrained(tiny_model_dir())
     layers = next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
     layers[0].register_forward_hook(lambda module, args, out: out + 0.1 * out.roll(1, 0) * (len(out) > 1))
-    trainer = make(tmp_path / "run", model, tiny_tokenizer, prompts, packing="off", max_steps=1, learning_rate=0.0)
+    trainer = make(tmp_path / "run", model, tiny_tokenizer, prompts, packing="off", max_steps=1, learning_rate=1e-30)
     trainer.train()
     wanted = one_by_one(model.eval(), trainer.train_dataset.encode(trainer.batches.rows(0, 4)))
     assert trainer.state.log_history[0]["loss"] == pytest.approx(float(wanted), abs=1e-4)

@@ -21,9 +21,9 @@ from transformers import AutoModelForCausalLM, BloomConfig, Gemma2Config, Mistra
 from paft.errors import InputError, ModelError
 from paft.models import Encoding
 from paft.training import PaftTrainer
-from paft.training.attention import FLASH, PACKED, VARLEN, PackedRows, attention, candidates, packed_attention
 from paft.training.lora import lora_config
-from paft.training.micro import IGNORED, Item, pack, split
+from paft.training.packing.attention import FLASH, PACKED, VARLEN, PackedRows, attention, candidates, packed_attention
+from paft.training.packing.micro import IGNORED, Item, pack, split
 
 
 def test_tensors_of_packed_rows():
@@ -85,9 +85,9 @@ def varlen_stand_in(*args: Any, **options: Any) -> torch.Tensor:
 def test_rows_in_one_call(family, tiny_model_dir, tmp_path, prompts, monkeypatch):
     """GPT-2's attention has dropout in training, which those kernels do not know."""
     calls = []
-    monkeypatch.setattr("paft.training.parity.candidates", lambda *args: (VARLEN,))
+    monkeypatch.setattr("paft.training.packing.check.candidates", lambda *args: (VARLEN,))
     monkeypatch.setattr(
-        "paft.training.attention.varlen_attn", lambda *a, **k: calls.append(1) or varlen_stand_in(*a, **k)
+        "paft.training.packing.attention.varlen_attn", lambda *a, **k: calls.append(1) or varlen_stand_in(*a, **k)
     )
     trainer = make(tmp_path / "run", tiny_model_dir(family), prompts, adapter=False, max_steps=1)
     trainer.train()
@@ -103,7 +103,7 @@ def test_which_attention_is_tried(tiny_model_dir, monkeypatch):
     assert list(candidates(model, cpu, True)) == [PACKED]
     assert list(candidates(model, gpu, False)) == [PACKED]
     assert list(candidates(model, gpu, True)) == [VARLEN, PACKED]
-    monkeypatch.setattr("paft.training.attention.is_flash_attn_2_available", lambda: True)
+    monkeypatch.setattr("paft.training.packing.attention.is_flash_attn_2_available", lambda: True)
     assert list(candidates(model, gpu, True)) == [FLASH, VARLEN, PACKED]
 
 

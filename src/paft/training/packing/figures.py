@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
 
 from paft.models.causal import Row, refuse_not_causal
-from paft.training.loss import answer_losses
-from paft.training.micro import Item, pad_right
-from paft.training.preflight import known_rows
-
-if TYPE_CHECKING:
-    from paft.training.parity import Packing
-    from paft.training.trainer import PaftTrainer
+from paft.training.config import PaftConfig
+from paft.training.packing.layout import Packing
+from paft.training.packing.loss import answer_losses
+from paft.training.packing.micro import Item, pad_right
 
 SAMPLED, CHECKED = 32, 3
 TOLERANCE = 1e-4, 1e-3  # in float32: of loss and gradient; the limit where padding alone already changes more
@@ -38,6 +37,27 @@ class Apart(NamedTuple):
     gradient: float
 
 
+@dataclass(frozen=True)
+class CheckInput:
+    """What the check reads of a run.
+
+    Attributes:
+        accepted: the optional inputs that the model takes.
+        rows: its first :data:`SAMPLED` rows; ``pad_id`` fills padded ones up.
+        longest: tokens of its longest row.
+        sharded: the model will be parted among processes, so nothing can be computed yet.
+    """
+
+    model: Any
+    args: PaftConfig
+    accelerator: Accelerator
+    accepted: frozenset[str]
+    rows: Sequence[Item]
+    pad_id: int
+    longest: int
+    sharded: bool
+
+
 class FewRows:
     """Some of the first rows of a run, and what the plainest way makes of them: one row a pass, no mask, no padding.
 
@@ -45,15 +65,13 @@ class FewRows:
         items: the longest, the shortest, and others, as many as fit ``batch_tokens``; longest first.
     """
 
-    def __init__(self, trainer: PaftTrainer) -> None:
-        self.trainer = trainer
-        self.pad_id = trainer.data_collator.pad_id
-        encoded = trainer.train_dataset.encode(list(islice(known_rows(trainer), SAMPLED)))
-        items = sorted((item for item in encoded if item.encoding is not None), key=_tokens)
+    def __init__(self, run: CheckInput) -> None:
+        self.run, self.pad_id = run, run.pad_id
+        items = sorted((item for item in run.rows if item.encoding is not None), key=_tokens)
         order = [items[0], items[-1], *items[len(items) // 2 :], *items] if items else []
         kept: list[Item] = []
         for item in order:
-            rest = trainer.args.batch_tokens - sum(_tokens(i) for i in kept)
+            rest = run.args.batch_tokens - sum(_tokens(i) for i in kept)
             if len(kept) < CHECKED and _tokens(item) <= rest:
                 kept.append(item)
         self.items = sorted(kept, key=lambda item: -_tokens(item))
@@ -86,17 +104,17 @@ class FewRows:
 
     def figures(self, micros: Sequence[dict[str, Any]], way: Packing | None, as_in_steps: bool = False) -> Figures:
         """Of these micro-batches, with dropout only ``as_in_steps``; None runs them without any shortcut."""
-        trainer, model = self.trainer, self.trainer.model
+        run, model = self.run, self.run.model
         trained = [p for p in model.parameters() if p.requires_grad]
         was_training, rows = model.training, sum(len(micro["positions"]) for micro in micros)
         attention = None if way is None else way.attention
         losses = []
         model.train(as_in_steps)
         try:
-            for micro in map(trainer._prepare_inputs, micros):
+            for micro in (send_to_device(micro, run.args.device) for micro in micros):
                 with nullcontext() if way is None else way.forward(model, micro):
-                    with trainer.accelerator.autocast():
-                        loss_ba = answer_losses(model, micro, trainer.accepted, attention=attention)
+                    with run.accelerator.autocast():
+                        loss_ba = answer_losses(model, micro, run.accepted, attention=attention)
                     (loss_ba.sum() / rows).backward()
                 losses.append(loss_ba.detach().sum(1))
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
@@ -109,12 +127,12 @@ class FewRows:
         """Refuse a model that sees later tokens. Raises ModelError."""
         rows = [item.encoding.input_ids for item in self.items if item.encoding]
         share = (TOLERANCE if self._full_precision() else HALF_TOLERANCE)[1]
-        model, was_training = self.trainer.model, self.trainer.model.training
-        options = {"use_cache": False} if "use_cache" in self.trainer.accepted else {}
+        model, was_training = self.run.model, self.run.model.training
+        options = {"use_cache": False} if "use_cache" in self.run.accepted else {}
 
         def logits(row: Row, first: int) -> torch.Tensor:
-            ids = torch.tensor([list(row)], device=self.trainer.args.device)
-            with torch.no_grad(), self.trainer.accelerator.autocast():
+            ids = torch.tensor([list(row)], device=self.run.args.device)
+            with torch.no_grad(), self.run.accelerator.autocast():
                 return model(input_ids=ids, **options).logits[0, first:].float()
 
         model.eval()
@@ -124,7 +142,7 @@ class FewRows:
             model.train(was_training)
 
     def _full_precision(self) -> bool:
-        args, weights = self.trainer.args, {p.dtype for p in self.trainer.model.parameters()}
+        args, weights = self.run.args, {p.dtype for p in self.run.model.parameters()}
         return weights == {torch.float32} and not (args.bf16 or args.fp16 or args.tf32)
 
 
