@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from paft.defaults import most_tokens
 from paft.errors import InputError
 from paft.evaluation.cells import IDENTITY_FILE, CellStore, refuse_other_work, unrecorded
 from paft.evaluation.dating import agreed_date
@@ -49,7 +50,7 @@ def sweep(
     limit: int | None = None,
     top: float | None = None,
     batch_tokens: int | None = None,
-    max_length: int = 1024,
+    max_length: int | None = None,
     normalize: str = "none",
     dtype: str = "auto",
     device: str = "auto",
@@ -85,7 +86,7 @@ def sweep(
         top: accuracy from which a prompt counts as a top prompt; by default the task's.
         batch_tokens: most tokens of a batch, padding included; by default 512 on a CPU (8,192 to generate) and
             16,384 elsewhere, where a longer row stands alone.
-        max_length: most tokens of prompt and answer.
+        max_length: most tokens of prompt and answer; by default 1,024.
         normalize: compare log-likelihoods as they are (``none``), per token (``tokens``) or per byte (``bytes``).
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``; a loaded model keeps its own.
         device: ``auto`` or a torch device; a loaded model stays where it is.
@@ -114,7 +115,7 @@ def sweep(
         OutputError: ``output`` holds other work.
         RunError: out of memory or disk; finished cells are kept.
     """
-    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat)
+    options = Options(scoring, normalize, batch_tokens, most_tokens(max_length), max_new_tokens, chat)
     settled = options.scoring_of(task)
     if on_long not in ("error", "drop"):
         raise InputError(f"--on-long must be error or drop, found {on_long!r}")
@@ -137,7 +138,7 @@ def sweep(
         refuse_local_options(
             adapter=(adapter, None),
             batch_tokens=(batch_tokens, None),
-            max_length=(max_length, 1024),
+            max_length=(max_length, None),
             dtype=(dtype, "auto"),
             device=(device, "auto"),
             trust_remote_code=(trust_remote_code, False),
