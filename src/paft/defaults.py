@@ -7,15 +7,7 @@ from typing import Literal, get_args
 MAX_LENGTH = 1024  # tokens of prompt and answer together
 TrainingMethod = Literal["paft", "static-mix", "user"]
 TRAINING_METHODS: tuple[str, ...] = get_args(TrainingMethod)
-METHODS = (
-    "base",
-    "user",
-    "top-accuracy",
-    "batprompt",
-    "zopo",
-    "static-mix",
-    "paft",
-)  # of a comparison, as it lists them
+METHODS = ("base", "user", "top-accuracy", "batprompt", "zopo", "static-mix", "paft")  # of a comparison, in order
 
 
 def most_tokens(max_length: int | None) -> int:
