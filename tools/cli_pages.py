@@ -29,6 +29,10 @@ Made by `python tools/cli_pages.py` from `--help` of each verb (transformers {ve
 Every verb also takes `--help`, and `--config FILE.yaml`, a file of `flag: value` lines. A flag may be spelled with `-`
 or `_` and is not abbreviated; a flag wins over the file.
 
+`paft train` also takes the fields of `transformers.TrainingArguments`. Looking them up takes seconds, so they are kept
+in `paft/` of the user's cache folder (`$XDG_CACHE_HOME`, by default `~/.cache`), anew for every version; what is there
+can be removed at any time.
+
 Exit codes: 0 done; 1 a run failed or a gate was not met; 2 the input or the call was wrong; 130 interrupted. Errors go
 to stderr as `error: …` in one to three lines; `PAFT_DEBUG=1` adds the traceback and the libraries' own warnings.
 """

@@ -41,3 +41,20 @@ def test_contents_and_homes_agree() -> None:
 def test_an_unknown_name() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         paft.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("program", "without"),
+    [
+        ("from paft.models import resolve_model; resolve_model('embedded')", {"torch", "transformers"}),
+        ("from paft.models import Encoder", {"torch", "transformers.modeling_utils"}),
+        (
+            "from paft.models import load_tokenizer, resolve_model; load_tokenizer(resolve_model('embedded'))",
+            {"transformers.modeling_utils", "peft", "scipy"},
+        ),
+    ],
+)
+def test_tokenizers_need_no_models(program: str, without: set[str]) -> None:
+    program += f"; import sys; print(sorted({without!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=300)
+    assert done.stdout == "[]\n"

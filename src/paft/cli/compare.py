@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from paft.cli.options import option
 from paft.cli.quiet import console, hush_weights, say, say_err
 from paft.cli.verb import SimpleVerb
+from paft.defaults import METHODS
 from paft.errors import InputError
 from paft.files import read_json
 from paft.prompts import find_prompts
@@ -23,8 +24,6 @@ from paft.tasks import load_task
 if TYPE_CHECKING:
     from paft.experiments.comparing import Compared, Event
     from paft.experiments.grid import Ablation, Grid, Sweeping
-
-METHODS = ("base", "user", "top-accuracy", "batprompt", "zopo", "static-mix", "paft")
 
 
 @dataclass(kw_only=True)

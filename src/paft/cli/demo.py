@@ -76,7 +76,7 @@ def _print_next(result: DemoResult) -> None:
 
 VERB = SimpleVerb(
     name="demo",
-    summary="Four ways to fine-tune a small model that ships with paft, measured over 50 unseen prompts; offline.",
+    summary="A small model that ships with paft, as it is and fine-tuned in three ways, over unseen prompts; offline.",
     example="paft demo",
     options=Options,
     action=run,

@@ -49,6 +49,8 @@ def columns() -> int:
 
 def default_text(item: Option) -> str:
     """The default in words, "" where there is none to show."""
+    if item.shown is not None:
+        return item.shown
     value = item.default.value if isinstance(item.default, enum.Enum) else item.default
     if value is MISSING or value is None or value in ("", [], ()):
         return ""

@@ -36,6 +36,7 @@ class Option:
     metavar: str | None = None
     alias: str | None = None
     words: tuple[str, ...] = ()
+    shown: str | None = None  # the default in words, where it depends on the machine
 
     @property
     def flag(self) -> str:
@@ -168,8 +169,8 @@ def _reading_order(cls: type) -> Iterator[str]:
 
 
 def _option(f: dataclasses.Field, hint: Any) -> Option:
-    default = f.default if f.default_factory is MISSING else f.default_factory()
     about = f.metadata
+    default = f.default if f.default_factory is MISSING else None if about.get("shown") else f.default_factory()
     help_text = " ".join(str(about.get("help") or "").split())
     return Option(
         f.name,
@@ -180,4 +181,5 @@ def _option(f: dataclasses.Field, hint: Any) -> Option:
         about.get("metavar"),
         about.get("alias"),
         tuple(about.get("choices") or ()),
+        about.get("shown"),
     )

@@ -9,6 +9,7 @@ from paft.cli.options import option
 from paft.cli.quiet import console, say
 from paft.cli.shared import ChatOptions, ModelOptions, TaskOptions
 from paft.cli.verb import SimpleVerb
+from paft.defaults import MAX_LENGTH
 from paft.errors import InputError
 from paft.prompts import find_prompts
 from paft.tasks import Example, Task, load_task
@@ -28,7 +29,7 @@ class Options(TaskOptions, ModelOptions, ChatOptions):
     prompt_id: str | None = option("which prompt; the first of the set by default", None, metavar="ID")
     example: str = option("which example: its place in the split, from 0, or its id", "0")
     split: Literal["train", "validation", "test"] = option("which rows", "train")
-    max_length: int = option("most tokens of prompt and answer", 1024)
+    max_length: int = option("most tokens of prompt and answer", MAX_LENGTH)
     format: Literal["text", "table", "json"] = option("running text, a row for each token, or JSON", "text")
     trust_remote_code: bool = option("let a model folder run Python code of its own", False)
 

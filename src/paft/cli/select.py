@@ -118,7 +118,7 @@ def train_command(options: Options, selection: Path) -> str:
     words += ["--model", options.model, "--task", options.task]
     words += ["--data", options.data] if options.data is not None else []
     words += ["--output", f"{options.output}-run"]
-    words += ["--max-length", str(options.max_length)] if options.max_length != 1024 else []
+    words += ["--max-length", str(options.max_length)] if options.max_length is not None else []
     for name in ("dtype", "device", "chat"):
         value = getattr(options, name)
         words += [f"--{name}", value] if value != "auto" else []

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from paft.cli.options import option
+from paft.defaults import MAX_LENGTH
 
 
 @dataclass(kw_only=True)
@@ -49,7 +50,7 @@ class ScoringOptions:
         "auto",
     )
     normalize: Literal["none", "tokens", "bytes"] = option("compare log-likelihoods as they are, or per unit", "none")
-    max_length: int = option("most tokens of prompt and answer; nothing is cut", 1024)
+    max_length: int | None = option(f"most tokens of prompt and answer, by default {MAX_LENGTH}; nothing is cut", None)
     max_new_tokens: int | None = option("most tokens to generate; by default the longest answer's and 4 more", None)
     batch_tokens: int | None = option(
         "most tokens of a batch; by default 512 on a CPU (8192 to generate), 16384 elsewhere", None

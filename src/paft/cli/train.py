@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from paft.cli.help import verb_help
-from paft.cli.options import Option, option, options_of
+from paft.cli.options import option, options_of
 from paft.cli.parser import Group, Parser
 from paft.cli.quiet import hush_weights, say
 from paft.cli.several import leads, together
 from paft.cli.shared import ModelOptions, TaskOptions
+from paft.cli.training_flags import training_groups
+from paft.defaults import TrainingMethod
 from paft.errors import InputError, PaftError
 from paft.tasks import Task, load_task
 
@@ -25,17 +26,6 @@ EXAMPLE = (
     "paft train --model meta-llama/Llama-3.2-1B --task task.yaml --data data \\\n"
     "    --prompts prompts/train.jsonl --output runs/mine --num-train-epochs 3"
 )
-# fields of TrainingArguments that nearly every run sets: they are listed with paft's own
-COMMON = (
-    "num_train_epochs",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "eval_strategy",
-    "eval_steps",
-    "load_best_model_at_end",
-)
-# output_dir, method and max_examples are --output, --method and --limit; the last is no value to write down
-TAKEN = ("output_dir", "method", "max_examples", "parallelism_config")
 
 
 @dataclass(kw_only=True)
@@ -47,7 +37,7 @@ class Options(ModelOptions, TaskOptions):
     )
     eval_prompts: str | None = option("unseen prompts to validate with during training", None, metavar="FILE")
     output: str = option("the run folder; one with the same work is continued", metavar="DIR", alias="output_dir")
-    method: Literal["paft", "static-mix", "user"] = option(
+    method: TrainingMethod = option(
         "paft draws prompts anew, static-mix pairs each example with one prompt, user trains on one prompt", "paft"
     )
     prompt_id: str | None = option(
@@ -70,7 +60,7 @@ class Options(ModelOptions, TaskOptions):
 
 
 class TrainVerb:
-    """The verb whose options are ``Options`` and every field of ``PaftConfig``, which needs torch to be read."""
+    """The verb whose options are ``Options`` and every field of ``PaftConfig``."""
 
     name = NAME
 
@@ -146,24 +136,7 @@ def _split(task: Task) -> str:
 
 
 def _groups() -> list[Group]:
-    from transformers import TrainingArguments
-
-    from paft.training import PaftConfig
-
-    inherited = {f.name for f in dataclasses.fields(TrainingArguments)}
-    named = inspect.get_annotations(PaftConfig)
-    first: list[Option] = []
-    rest: list[Option] = []
-    for item in options_of(PaftConfig):
-        if item.name in TAKEN:
-            continue
-        own = item.name in COMMON or item.name not in inherited or item.name in named
-        (first if own else rest).append(item)
-    return [
-        Group("what to train, on what", options_of(Options)),
-        Group("how to train", sorted(first, key=lambda o: o.name in inherited)),
-        Group("every other field of transformers.TrainingArguments", rest),
-    ]
+    return [Group("what to train, on what", options_of(Options)), *training_groups()]
 
 
 VERB = TrainVerb()

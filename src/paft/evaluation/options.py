@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from paft.defaults import MAX_LENGTH
 from paft.errors import InputError
 from paft.tasks.base import Task
 
@@ -30,7 +31,7 @@ class Options:
     scoring: str = "auto"
     normalize: str = "none"
     batch_tokens: int | None = None
-    max_length: int = 1024
+    max_length: int = MAX_LENGTH
     max_new_tokens: int | None = None
     chat: str = "auto"
     date: str | None = None

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from paft.defaults import most_tokens
 from paft.errors import InputError
 from paft.evaluation.backend import Backend, Work
 from paft.evaluation.cells import IDENTITY_FILE, CellStore, unrecorded
@@ -50,7 +51,7 @@ def sweep(
     limit: int | None = None,
     top: float | None = None,
     batch_tokens: int | None = None,
-    max_length: int = 1024,
+    max_length: int | None = None,
     normalize: str = "none",
     dtype: str = "auto",
     device: str = "auto",
@@ -86,7 +87,7 @@ def sweep(
         top: accuracy from which a prompt counts as a top prompt; by default the task's.
         batch_tokens: most tokens of a batch, padding included; by default 512 on a CPU (8,192 to generate) and
             16,384 elsewhere, where a longer row stands alone.
-        max_length: most tokens of prompt and answer.
+        max_length: most tokens of prompt and answer; by default 1,024.
         normalize: compare log-likelihoods as they are (``none``), per token (``tokens``) or per byte (``bytes``).
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``; a loaded model keeps its own.
         device: ``auto`` or a torch device; a loaded model stays where it is.
@@ -115,7 +116,7 @@ def sweep(
         OutputError: ``output`` holds other work.
         RunError: out of memory or disk; finished cells are kept.
     """
-    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat, date)
+    options = Options(scoring, normalize, batch_tokens, most_tokens(max_length), max_new_tokens, chat, date)
     options.scoring_of(task)
     if on_long not in ("error", "drop"):
         raise InputError(f"--on-long must be error or drop, found {on_long!r}")

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paft.defaults import METHODS
 from paft.errors import DataError, MissingFileError
 from paft.evaluation import SweepResult
 from paft.files import read_json, write_json
 
 FORMAT_VERSION = 2
 UNSEEN = "unseen"  # the sweep that every record has: prompts that no method was trained on
-METHODS = ("base", "user", "top-accuracy", "batprompt", "zopo", "static-mix", "paft")
 NUMBERS = ("mean", "std", "std_corrected", "min", "q05", "max", "macro_f1", "flip_rate", "top", "per_prompt")
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NO_ANSWER = "-"

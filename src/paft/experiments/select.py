@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from paft.baselines.base import PromptScore, Selection, Selector
+from paft.defaults import most_tokens
 from paft.errors import DataError, InputError
 from paft.evaluation import (
     Backend,
@@ -72,7 +73,7 @@ def select_prompt(
     selector: Selector | None = None,
     scoring: str = "auto",
     batch_tokens: int | None = None,
-    max_length: int = 1024,
+    max_length: int | None = None,
     normalize: str = "none",
     dtype: str = "auto",
     device: str = "auto",
@@ -117,7 +118,7 @@ def select_prompt(
     source = None if isinstance(model, tuple) else resolve_model(model)
     chat = chat if source is None else source.chat(chat)
     day = settled_date(date, source, output, JOB, "selection")
-    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat, day)
+    options = Options(scoring, normalize, batch_tokens, most_tokens(max_length), max_new_tokens, chat, day)
     if on_long not in ("error", "drop"):
         raise InputError(f"--on-long must be error or drop, found {on_long!r}")
     pool = task.examples(split, MOST_EXAMPLES if limit is None else limit)

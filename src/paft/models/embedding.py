@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from paft.defaults import MAX_LENGTH
 from paft.errors import InputError, ModelError
 from paft.models.encoding import Encoder
 from paft.models.loading import pick_device
@@ -22,7 +23,7 @@ def hidden_state_embeddings(
     prompts: Sequence[Prompt],
     *,
     batch_size: int = 16,
-    max_length: int = 1024,
+    max_length: int = MAX_LENGTH,
 ) -> np.ndarray:
     """The model's last hidden states, averaged over the tokens of a template with its slots as written.
 

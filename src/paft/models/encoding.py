@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
+from paft.defaults import MAX_LENGTH
 from paft.errors import EncodingError, InputError
 from paft.models.chat import ChatTemplate, Rendered
 from paft.models.limits import Limits
@@ -70,7 +71,7 @@ class Encoder:
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
-        max_length: int = 1024,
+        max_length: int = MAX_LENGTH,
         chat: str = "off",
         date: str | None = None,
         limits: Limits | None = None,

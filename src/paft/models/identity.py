@@ -7,13 +7,16 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from paft.errors import ModelError
 from paft.files import read_json
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 SAMPLED = 256  # numbers read of each weight: training moves them all
 PIECES, PIECE = 16, 64  # pieces read of each weight in a file, and their bytes

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from paft.errors import InputError, ModelError, missing_package
 from paft.files import read_json
 from paft.models.identity import folder_digest
 from paft.models.source import ADAPTER_CONFIG, ModelSource, resolve_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -118,6 +121,8 @@ def load_model(
     if quantization == "4bit":
         options |= {"quantization_config": _four_bit(where), "device_map": {"": where}}
     loaded: Any
+    from transformers import AutoModelForCausalLM  # slow to import, and a tokenizer alone does not need it
+
     options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}  # what does not fit is told below
     try:
         loaded = AutoModelForCausalLM.from_pretrained(

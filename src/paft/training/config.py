@@ -12,6 +12,7 @@ from accelerate.utils import DynamoBackend
 from transformers import IntervalStrategy, SchedulerType, TrainingArguments
 from transformers.trainer_pt_utils import AcceleratorConfig
 
+from paft.defaults import MAX_LENGTH, TRAINING_METHODS
 from paft.errors import InputError
 from paft.models import pick_dtype
 from paft.models.chat_date import read_day
@@ -19,7 +20,6 @@ from paft.training.packages import check_packages
 from paft.training.ranges import check_numbers
 from paft.training.trial import check_optimizer, check_schedule
 
-METHODS = ("paft", "static-mix", "user")
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")  # of torch.compile
 MOST_EXAMPLES = 20_000
 ORDER, METRICS = "the plan orders the rows (--data-seed)", "validation reports eval_loss and eval_accuracy"
@@ -57,11 +57,11 @@ class PaftConfig(TrainingArguments):
         InputError: a value out of range.
     """
 
-    method: str = field(default="paft", metadata=_help("How prompts are assigned.", choices=list(METHODS)))
+    method: str = field(default="paft", metadata=_help("How prompts are assigned.", choices=list(TRAINING_METHODS)))
     examples_per_prompt: int = field(
         default=4, metadata=_help("K: after so many examples of the stream a new prompt is drawn.")
     )
-    max_length: int = field(default=1024, metadata=_help("Most tokens of prompt and answer together."))
+    max_length: int = field(default=MAX_LENGTH, metadata=_help("Most tokens of prompt and answer together."))
     on_long: str = field(
         default="error",
         metadata=_help(
@@ -115,7 +115,7 @@ class PaftConfig(TrainingArguments):
     )
     dataloader_num_workers: int = field(
         default_factory=lambda: 2 if torch.cuda.is_available() else 0,
-        metadata=_help("Processes that render and tokenise; 2 beside a GPU, else 0."),
+        metadata=_help("Processes that render and tokenise.", shown="2 beside a GPU, else 0"),
     )
 
     def __post_init__(self) -> None:

@@ -314,6 +314,7 @@ def test_wrong_calls(two, monkeypatch):
         {"batch_tokens": 9},
         {"adapter": "x"},
         {"max_length": 99},
+        {"max_length": 1024},  # the default of a model in this process
         {"date": "2024-01-01"},
     ):
         with pytest.raises(InputError, match="is for a model in this process"):
