@@ -31,7 +31,7 @@ def load_prompts(task: str, split: str = "train") -> PromptSet:
     Raises:
         InputError: no prompts ship for this task, or an unknown split.
     """
-    name, splits = _LEVELS.get(task, task), bundled_splits(task)
+    name, splits = _LEVELS.get(task, task), _splits(task)
     if not splits:
         raise InputError(
             f"no prompts ship for task {task!r}, only for {', '.join((*BUNDLED, DEMO))}\n"
@@ -46,7 +46,7 @@ def load_prompts(task: str, split: str = "train") -> PromptSet:
     return PromptSet.load(resources / "prompts" / name / f"{split}.jsonl")
 
 
-def bundled_splits(task: str) -> tuple[str, ...]:
+def _splits(task: str) -> tuple[str, ...]:
     """The splits of the prompts that ship for a task; none where no prompts do."""
     if task == DEMO:
         return ("train", "test")
