@@ -20,7 +20,7 @@ PAGES = ("README.md", "training.md", "sweep.md", "tasks.md", "prompts.md", "sele
 INSTEAD: Mapping[str, str] = {
     r"--model MODEL": "--model embedded",
     r'"MODEL"': '"embedded"',
-    r"--limit 60": "--limit 4",  # of 3,000 answers 200
+    r"--limit 60(?!.*--quick)": "--limit 4",  # of 3,000 answers 200; an estimate needs more
     r"limit=60": "limit=4",
     r"(paft train .*--output runs/desk-model)": r"\1 --limit 64",
     r"--seeds 0 1 2": "--seeds 0 --methods base user paft --limit 4",  # of seven methods three, once
