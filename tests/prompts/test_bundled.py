@@ -89,3 +89,14 @@ def test_names(tmp_path: Path, monkeypatch) -> None:
         find_prompts("bundled")
     with pytest.raises(MissingFileError):
         find_prompts("bundle")
+
+
+def test_the_demo_has_prompts_like_any_other_task() -> None:
+    demo = ROOT / "src/paft/resources/demo"
+    assert find_prompts("bundled", "demo") == PromptSet.load(demo / "prompts-train.jsonl")
+    assert find_prompts("bundled", "demo", "test") == PromptSet.load(demo / "prompts-test.jsonl")
+    assert find_prompts("bundled:demo:test") == load_prompts("demo", "test")
+    assert find_prompts("bundled:test", "demo") == load_prompts("demo", "test")
+    assert (len(load_prompts("demo")), len(load_prompts("demo", "test"))) == (100, 50)
+    with pytest.raises(InputError, match=r"unknown split 'hostile' of .* task 'demo'; expected one of train, test$"):
+        find_prompts("bundled:hostile", "demo")

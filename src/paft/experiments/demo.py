@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from paft.experiments.folder import ABOUT
 from paft.experiments.grid import Grid
 from paft.files import read_json, write_json
 from paft.models import EMBEDDED
-from paft.prompts import PromptSet
+from paft.prompts import load_prompts
 from paft.tasks import load_task
 
 FORMAT_VERSION = 1
@@ -47,20 +46,13 @@ class DemoResult:
     seed: int = 0
 
 
-def demo_prompts() -> tuple[PromptSet, PromptSet]:
-    """The demo's 100 training and 50 unseen prompts."""
-    folder = Path(str(files("paft.resources"))) / "demo"
-    return PromptSet.load(folder / "prompts-train.jsonl"), PromptSet.load(folder / "prompts-test.jsonl")
-
-
 def demo_grid(seed: int = 0) -> Grid:
     """Embedded model and task, 100 training and 50 unseen prompts."""
-    train_prompts, test_prompts = demo_prompts()
     return Grid(
         EMBEDDED,
         load_task("demo"),
-        train_prompts,
-        test_prompts,
+        load_prompts("demo", "train"),
+        load_prompts("demo", "test"),
         methods=METHODS,
         seeds=(seed,),
         limit=EXAMPLES,

@@ -12,21 +12,13 @@ import numpy as np
 
 from paft.errors import InputError
 from paft.evaluation import examples_digest, prompts_digest
+from paft.experiments.axes import AXES
 from paft.experiments.records import METHODS, UNSEEN
 from paft.experiments.selectors import SELECTORS
 from paft.prompts import Prompt, PromptSet
 from paft.tasks.base import Task
 from paft.training.config import MOST_EXAMPLES
 
-# the settings that an ablation may vary, and how the name of a cell calls them
-AXES = {
-    "examples_per_prompt": "K",
-    "num_train_epochs": "T",
-    "train_prompts": "prompts",
-    "limit": "examples",
-    "lora_r": "r",
-    "learning_rate": "lr",
-}
 UNDECIDING = ("batch_tokens", "packing", "disable_tqdm")  # options of training that decide no outcome
 DEFAULTS: Mapping[str, Any] = {"examples_per_prompt": 4, "num_train_epochs": 3, "lora_r": 8, "learning_rate": 1e-4}
 
@@ -46,7 +38,7 @@ class GridCell:
     @property
     def name(self) -> str:
         """A name for files: ``paft-K2-seed0``."""
-        varied = [f"{AXES[axis]}{value:g}" for axis, value in self.variant.items()]
+        varied = [f"{AXES[axis].short}{value:g}" for axis, value in self.variant.items()]
         return "-".join([self.method, *varied, f"seed{self.seed}"])
 
 

@@ -1,7 +1,7 @@
 """The prompt sets that ship with paft, and how a set is named where a file may stand too.
 
 For PIQA, HellaSwag, WinoGrande, RACE, TREC and SST-2: 410 training prompts, 50 for testing that are at most 0.8
-similar to any of them, and ten hostile test wordings.
+similar to any of them, and ten hostile test wordings. For the demo task: 100 and 50.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from paft.prompts.prompt_set import PromptSet
 BUNDLED = ("piqa", "hellaswag", "winogrande", "race", "trec", "sst2")
 SPLITS = ("train", "test", "hostile")
 PREFIX = "bundled"
+DEMO = "demo"  # its prompts lie beside its rows
 _LEVELS = {"race-middle": "race", "race-high": "race"}
 
 
@@ -23,21 +24,33 @@ def load_prompts(task: str, split: str = "train") -> PromptSet:
     """The prompts that ship with paft for a task.
 
     Args:
-        task: ``piqa``, ``hellaswag``, ``winogrande``, ``race`` (or one of its levels), ``trec`` or ``sst2``.
-        split: ``train``; ``test``, unseen wordings; or ``hostile``, wordings as they come at their worst.
+        task: ``piqa``, ``hellaswag``, ``winogrande``, ``race`` (or one of its levels), ``trec``, ``sst2`` or ``demo``.
+        split: ``train``; ``test``, unseen wordings; or ``hostile``, wordings as they come at their worst, which the
+            demo has none of.
 
     Raises:
         InputError: no prompts ship for this task, or an unknown split.
     """
-    name = _LEVELS.get(task, task)
-    if name not in BUNDLED:
+    name, splits = _LEVELS.get(task, task), _splits(task)
+    if not splits:
         raise InputError(
-            f"no prompts ship for task {task!r}, only for {', '.join(BUNDLED)}\n"
+            f"no prompts ship for task {task!r}, only for {', '.join((*BUNDLED, DEMO))}\n"
             "make some with paft prompts generate (--providers grammar needs no LLM)"
         )
-    if split not in SPLITS:
-        raise InputError(f"unknown split {split!r} of the bundled prompts; expected one of {', '.join(SPLITS)}")
-    return PromptSet.load(Path(str(files("paft.resources"))) / "prompts" / name / f"{split}.jsonl")
+    if split not in splits:
+        which = "the bundled prompts" + (f" of task {name!r}" if split in SPLITS else "")
+        raise InputError(f"unknown split {split!r} of {which}; expected one of {', '.join(splits)}")
+    resources = Path(str(files("paft.resources")))
+    if name == DEMO:
+        return PromptSet.load(resources / DEMO / f"prompts-{split}.jsonl")
+    return PromptSet.load(resources / "prompts" / name / f"{split}.jsonl")
+
+
+def _splits(task: str) -> tuple[str, ...]:
+    """The splits of the prompts that ship for a task; none where no prompts do."""
+    if task == DEMO:
+        return ("train", "test")
+    return SPLITS if _LEVELS.get(task, task) in BUNDLED else ()
 
 
 def is_bundled(where: str | os.PathLike[str]) -> bool:

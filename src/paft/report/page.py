@@ -15,6 +15,7 @@ from typing import Any
 
 from paft.errors import InputError
 from paft.experiments import paper
+from paft.experiments.axes import AXES
 from paft.files import atomic_writer
 from paft.report.comparison import Comparison
 from paft.report.page_data import task_data
@@ -69,6 +70,7 @@ def page_data(comparison: Comparison) -> dict[str, Any]:
         "about": [_about(each) for each in comparison.about],
         "failures": [_failure(each) for each in comparison.failures],
         "paper": _paper(),
+        "axes": [[key, axis.label, axis.nothing] for key, axis in AXES.items()],
     }
 
 

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paft.errors import InputError
+from paft.experiments.axes import AXES
 from paft.report.comparison import Comparison
 from paft.report.figures.pair import pair_figure
 from paft.report.figures.spread import spread_figure, training_figure
-from paft.report.figures.trend import SETTINGS, k_and_t_figure, trend_figure
+from paft.report.figures.trend import k_and_t_figure, trend_figure
 from paft.report.plots import STYLE, save_kinds
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ FIGURES: dict[str, Callable[[Comparison, str], Figure | None]] = {
     "methods": spread_figure,
     "hostile": partial(spread_figure, sweep="hostile"),
     "k-and-t": k_and_t_figure,
-    **{setting.name: partial(trend_figure, setting=setting) for setting in SETTINGS},
+    **{axis.figure: partial(trend_figure, key=key) for key, axis in AXES.items() if axis.figure},
 }
 
 

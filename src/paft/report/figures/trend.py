@@ -8,38 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paft.experiments.records import METHODS, Record
+from paft.experiments.axes import AXES, K, T
+from paft.experiments.records import Record
 from paft.report.comparison import Comparison
 from paft.report.figures.words import label
 from paft.report.plots import FAINT, GREY, INK, WIDTH, caption, colour
+from paft.report.varied import Groups, Varied, setting, varied
+from paft.report.verdict import PAFT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-K, T = "examples_per_prompt", "num_train_epochs"
 MARKERS = "osD^vP"
 LINES = ("#009e73", "#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#000000")
 APART = 0.045  # share of the axis by which lines at the same place stand apart
 NEAR = 0.055  # share of the axis within which a second tick gets no label
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A setting on the horizontal axis: its key in a variant, the name of the figure, and what the axis says."""
-
-    key: str
-    name: str
-    axis: str
-
-
-SETTINGS = (
-    Setting("train_prompts", "figure6", "number of training prompts"),
-    Setting("limit", "data-size", "number of training examples"),
-    Setting("lora_r", "lora-rank", "LoRA rank"),
-    Setting("learning_rate", "learning-rate", "learning rate"),
-)
-EXACT = {"train_prompts": "prompts", "limit": "examples"}  # what the run itself counted, where the setting is open
 
 
 @dataclass(frozen=True)
@@ -51,87 +35,54 @@ class Line:
     points: Mapping[float, Sequence[Record]]
 
 
-def trend_figure(comparison: Comparison, task: str, setting: Setting) -> Figure | None:
+def trend_figure(comparison: Comparison, task: str, key: str) -> Figure | None:
     """Mean and std over unseen prompts against a setting, a line for each method that has it varied."""
-    context, found = _varied(comparison, task, (setting.key,))
+    found = _widest(comparison, task, (key,))
+    if found is None:
+        return None
     lines = []
-    for place, (method, groups) in enumerate(found.items()):
-        points = {values[0]: records for values, records in groups.items()}
+    for place, (method, groups) in enumerate(found.methods.items()):
+        points = {values[0]: records for values, records in _placed(groups).items()}
         if len(points) > 1:
             lines.append(Line(label(method, 20), colour(method, place), points))
     if not lines:
         return None
-    drawn = {line.name for line in lines}
-    one_prompt = [] if "user" in drawn else [r for r in _of(comparison, task, "user") if dict(r.variant) == context]
-    title = f"{label(task)}: mean and std against the {setting.axis}"
-    return _figure(lines, one_prompt, setting.axis, title, context)
+    one_prompt = [] if "user" in {line.name for line in lines} else _user(comparison, task, found)
+    axis = f"number of {AXES[key].label}" if AXES[key].counted else AXES[key].label
+    return _figure(lines, one_prompt, axis, f"{label(task)}: mean and std against the {axis}", found)
 
 
 def k_and_t_figure(comparison: Comparison, task: str) -> Figure | None:
     """Mean and std of ``paft`` over unseen prompts against K, a line for each T; Table 3 of arXiv 2502.12859."""
-    context, found = _varied(comparison, task, (K, T))
-    groups = found.get("paft", {})
-    if len(groups) < 2:
+    found = _widest(comparison, task, (K, T), PAFT)
+    groups = _placed(found.methods[PAFT]) if found else {}
+    if found is None or len(groups) < 2:
         return None
     lines = []
     for place, epochs in enumerate(sorted({values[1] for values in groups})):
         points = {values[0]: records for values, records in groups.items() if values[1] == epochs}
         lines.append(Line(f"T = {epochs:g}", LINES[place % len(LINES)], points))
-    title = f"{label(task)}: mean and std of paft by K and T"
-    return _figure(lines, [], "K, examples per prompt", title, context)
+    return _figure(lines, [], AXES[K].label, f"{label(task)}: mean and std of paft by K and T", found)
 
 
-Groups = dict[tuple[float, ...], list[Record]]
+def _widest(comparison: Comparison, task: str, keys: Sequence[str], only: str = "") -> Varied | None:
+    return next(iter(varied(comparison, task, keys, only)), None)
 
 
-def _varied(comparison: Comparison, task: str, keys: Sequence[str]) -> tuple[dict[str, Any], dict[str, Groups]]:
-    """The variants in which ``keys`` vary and all else is alike, with the records they vary from.
-
-    Where there are several such sets (other variants beside), the one with most values is taken.
-
-    Returns:
-        What the records share beside the comparison's own settings, and method -> values of ``keys`` -> records.
-    """
-    contexts: dict[str, dict[str, Any]] = {}
-    for record in comparison.variants(task):
-        if set(keys) & set(record.variant):
-            rest = {k: v for k, v in sorted(record.variant.items()) if k not in keys}
-            contexts[repr(rest)] = rest
-    choices = [(rest, _groups(comparison, task, keys, rest)) for _, rest in sorted(contexts.items())]
-    if not choices:
-        return {}, {}
-    return min(choices, key=lambda c: (-max((len(g) for g in c[1].values()), default=0), len(c[0])))
+def _placed(groups: Groups) -> Groups:
+    """Those that have a place on a logarithmic axis."""
+    return {
+        values: group for values, group in groups.items() if all(isinstance(v, int | float) and v > 0 for v in values)
+    }
 
 
-def _groups(comparison: Comparison, task: str, keys: Sequence[str], context: Mapping[str, Any]) -> dict[str, Groups]:
-    found: dict[str, Groups] = {}
-    for record in comparison.records:
-        rest = {k: v for k, v in record.variant.items() if k not in keys}
-        if record.task != task or record.method == "base" or rest != context:
-            continue
-        values = [_value(record, key) for key in keys]
-        known = tuple(value for value in values if value is not None and value > 0)
-        if len(known) == len(keys):
-            found.setdefault(record.method, {}).setdefault(known, []).append(record)
-    order = [*METHODS, *sorted(set(found) - set(METHODS))]
-    return {method: dict(sorted(found[method].items())) for method in order if method in found}
+def _user(comparison: Comparison, task: str, found: Varied) -> list[Record]:
+    """The records of fine-tuning on one prompt that agree in all that does not vary."""
+    records = [r for r in comparison.records if (r.task, r.method) == (task, "user")]
+    return [r for r in records if all(setting(r, name) == value for name, value in found.rest.items())]
 
 
-def _value(record: Record, key: str) -> float | None:
-    counted = (record.training or {}).get(EXACT.get(key, ""))
-    for value in (record.variant.get(key), record.settings.get(key), counted):
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-    return None
-
-
-def _of(comparison: Comparison, task: str, method: str) -> list[Record]:
-    return [r for r in comparison.records if (r.task, r.method) == (task, method)]
-
-
-def _figure(
-    lines: Sequence[Line], one_prompt: Sequence[Record], axis: str, title: str, context: Mapping[str, Any]
-) -> Figure:
+def _figure(lines: Sequence[Line], one_prompt: Sequence[Record], axis: str, title: str, found: Varied) -> Figure:
     """Two panels over one kind of axis: the mean at the left, the std at the right."""
     from matplotlib.figure import Figure
 
@@ -147,7 +98,7 @@ def _figure(
     if len(lines) > 1 or one_prompt:
         where: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "borderaxespad": 0.2}
         panels[0].legend(frameon=False, ncols=3, fontsize=9, handlelength=1.8, columnspacing=1.2, **where)
-    caption(figure, title, _note(lines, one_prompt, context))
+    caption(figure, title, _note(lines, one_prompt, found.note))
     return figure
 
 
@@ -202,7 +153,7 @@ def _ticks(places: Sequence[float]) -> list[str]:
     return words[::-1]
 
 
-def _note(lines: Sequence[Line], one_prompt: Sequence[Record], context: Mapping[str, Any]) -> str:
+def _note(lines: Sequence[Line], one_prompt: Sequence[Record], context: str) -> str:
     groups = [records for line in lines for records in line.points.values()]
     counts = sorted({len(records) for records in groups})
     seeds = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
@@ -213,5 +164,5 @@ def _note(lines: Sequence[Line], one_prompt: Sequence[Record], context: Mapping[
     if one_prompt:
         note += " Dashed: fine-tuned on one prompt."
     if context:
-        note += f" All with {label(', '.join(f'{k} {v}' for k, v in context.items()), 120)}."
+        note += f" All with {label(context, 120)}."
     return note

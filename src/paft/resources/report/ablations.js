@@ -1,12 +1,8 @@
 // What happens when one setting, or two, are varied: a line chart or a grid, and the numbers.
-const SETTING_NAMES = new Map([
-  ["examples_per_prompt", "K, examples per prompt"], ["num_train_epochs", "T, epochs"], ["train_prompts", "training prompts"],
-  ["limit", "training examples"], ["lora_r", "LoRA rank"], ["learning_rate", "learning rate"],
-]);
-const settingName = (key) => SETTING_NAMES.get(key) || key;
-const UNLIMITED = new Map([["limit", "all"], ["lora_r", "none (all weights)"]]);
+const AXES = new Map(data.axes.map(([key, label, nothing]) => [key, { label, nothing }]));
+const settingName = (key) => (AXES.has(key) ? AXES.get(key).label : key);
 const settingValue = (key, value) =>
-  (typeof value === "number" ? plainNumber(value) : value === "null" ? UNLIMITED.get(key) || "none" : value);
+  (typeof value === "number" ? plainNumber(value) : value === "null" ? (AXES.has(key) ? AXES.get(key).nothing : "none") : value);
 const spread = (numbers) => `${percent(numbers.mean)} ± ${percent(numbers.std)}`;
 
 const methodOf = (view, name) => view.methods.find((method) => method.name === name) || { name, colour: "#6e6e6e" };
