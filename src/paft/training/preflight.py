@@ -145,7 +145,7 @@ def _activation_bytes(config: Any, trainer: PaftTrainer) -> int:
     inner = getattr(config, "intermediate_size", None) or 4 * hidden
     layers = getattr(config, "num_hidden_layers", 0)
     layer = (12 * hidden + 4 * inner) * size
-    return layers * hidden * size + layer if trainer.args.activation_checkpointing else layers * layer
+    return layers * hidden * size + layer if trainer.args.recomputes else layers * layer
 
 
 def _in_four_bits(parameter: Any) -> bool:

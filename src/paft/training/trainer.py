@@ -104,7 +104,7 @@ class PaftTrainer(ResumableTrainer):
         digests = base_digests(model, args, tokenizer, loaded if frozen or loaded is not model else None)
         self.job = settle_base(self.job, args, digests)
         if peft_config is not None:
-            loaded = attach(loaded, peft_config, args.seed, bool(args.activation_checkpointing))
+            loaded = attach(loaded, peft_config, args.seed, args.recomputes)
         limits = Limits.of(loaded, tokenizer)
         self.encoder = Encoder(tokenizer, args.max_length, args.chat, self.job.date, limits)
         if self.encoder.date is not None:
