@@ -143,7 +143,8 @@ class PaftConfig(TrainingArguments):
     @property
     def recomputes(self) -> bool:
         """Whether activations are computed again for gradients, by the name of the switch that is there."""
-        return bool(getattr(self, "activation_checkpointing", self.gradient_checkpointing))
+        names = ("activation_checkpointing", "gradient_checkpointing")  # the newer first
+        return bool(next(getattr(self, name) for name in names if hasattr(self, name)))
 
     def validate_by_default(self) -> None:
         """Validate at the end of each epoch, unless a strategy was chosen."""
