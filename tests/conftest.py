@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,45 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the backgrou
 
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ("llama", "qwen3", "mistral", "gemma", "gpt2", "gpt_neox")
+LIBRARIES = ("transformers", "peft", "accelerate", "datasets", "huggingface_hub")
+KNOWN_DEPRECATIONS: tuple[str, ...] = ()  # parts of logged messages that are not ours to mend, each with its reason
 TEXT = (
     "The quick brown fox jumps over the lazy dog. Which of the two is correct? Answer: A or B, not C or D.",
     "Choose the right option from the list below and write only its letter.\nOptions:\nA. one\nB. two\nAnswer:",
     "positive negative person location number entity description abbreviation payment delivery return repair",
     "Question: how far is it from here to there? Read the text, then say what it is about. Text: 3 of 12.",
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The programs that tests start judge warnings as the tests do."""
+    os.environ.setdefault("PYTHONWARNINGS", ",".join(config.getini("filterwarnings")))
+
+
+class Deprecations(logging.Handler):
+    """What libraries log, rather than warn of, about names that go away."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if "deprecated" in message.lower() and not any(known in message for known in KNOWN_DEPRECATIONS):
+            self.found.append(f"{record.name}: {message}")
+
+
+@pytest.fixture(autouse=True)
+def no_deprecations_logged() -> Iterator[None]:
+    """Fail a test in which a library logs that something is deprecated; most do so once a process."""
+    handler = Deprecations()
+    loggers = [logging.getLogger(name) for name in LIBRARIES]
+    for logger in loggers:
+        logger.addHandler(handler)
+    yield
+    for logger in loggers:
+        logger.removeHandler(handler)
+    assert not handler.found
 
 
 @pytest.fixture(scope="session")

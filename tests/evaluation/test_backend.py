@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from paft import PromptSet, Task
 from paft.evaluation import Pair, sweep
 from paft.evaluation.answers.candidates import Candidates
-from paft.evaluation.answers.reader import Reader
+from paft.evaluation.answers.reader import AnswerReader
 from paft.tasks.base import Example
 
 PROMPTS = PromptSet.from_texts(["{text} {one} {two}", "now {text}: {one}, {two}:"])
@@ -53,14 +53,14 @@ def test_reading_answers_needs_no_torch():
     ("normalize", "best"), [("none", 2), ("tokens", 0), ("bytes", 0)]
 )  # -6 of 2 tokens and 8 bytes; -5 of 1 and 3; -4 of 1 and 4
 def test_the_likeliest_answer(normalize, best):
-    reader = Reader(Candidates(LABELS, "likelihood"), normalize)
+    reader = AnswerReader(Candidates(LABELS, "likelihood"), normalize)
     cell = reader.likeliest(PAIR, np.array([-6.0, -5.0, -4.0], dtype=np.float32), [2, 1, 1], 7)
     assert (cell.prediction, cell.correct, cell.prompt_tokens) == (best, best == 2, 7)
     assert cell.loglik == (-6.0, -5.0, -4.0)
 
 
 def test_a_written_answer_is_cut_where_nothing_can_change_it():
-    reader = Reader(Candidates(LABELS, "generate"))
+    reader = AnswerReader(Candidates(LABELS, "generate"))
     assert reader.cut(PAIR, "new\nyork\nand more\n") == "new\nyork\n"
     assert reader.cut(PAIR, "rome\nnew\n") == "rome\n"
     cell = reader.written(PAIR, "new\nyork\n", 7, 4)

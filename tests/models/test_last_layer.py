@@ -38,7 +38,8 @@ def figures(model: Any, last: LastLayer | None) -> tuple[torch.Tensor, dict[str,
 def test_logits_and_gradients_stay_the_same(family, checkpointing, tiny_model_dir):
     model = load(tiny_model_dir(family))
     if checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
         model.train()
         model.apply(lambda m: setattr(m, "p", 0.0) if isinstance(m, torch.nn.Dropout) else None)
     last = find_last_layer(model)

@@ -97,6 +97,8 @@ def test_dtype_sets_the_flags_of_trainer(tmp_path):
 def test_gradient_checkpointing_is_known_by_both_names(tmp_path):
     assert settings(tmp_path, gradient_checkpointing=True).activation_checkpointing
     assert settings(tmp_path, activation_checkpointing=True).activation_checkpointing
+    assert settings(tmp_path, gradient_checkpointing=True).recomputes
+    assert not settings(tmp_path).recomputes
 
 
 def test_a_best_checkpoint_is_saved_when_it_is_evaluated(tmp_path):

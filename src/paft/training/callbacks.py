@@ -18,7 +18,7 @@ from paft.training.records import append_metrics
 from paft.training.stream import Stream
 
 
-class Run(Protocol):
+class TrainedRun(Protocol):
     """What the callback asks of a trainer.
 
     Attributes:
@@ -38,7 +38,7 @@ class Run(Protocol):
 class RunCallback(TrainerCallback):
     """Settles each epoch's plan before it starts, writes metrics.jsonl, and keeps a resumed run the same."""
 
-    def __init__(self, trainer: Run) -> None:
+    def __init__(self, trainer: TrainedRun) -> None:
         self.trainer = trainer
         self.save_later = False
 

@@ -122,7 +122,7 @@ class PaftConfig(TrainingArguments):
         self._check()
         self._choose_precision()
         self._align_evaluation()
-        if self.activation_checkpointing is None:  # the older name of the same switch, without its warning
+        if getattr(self, "activation_checkpointing", False) is None:  # the switch's older name, without its warning
             self.activation_checkpointing, self.gradient_checkpointing = self.gradient_checkpointing, None
         if self.disable_tqdm is None:
             self.disable_tqdm = not sys.stderr.isatty()
@@ -139,6 +139,12 @@ class PaftConfig(TrainingArguments):
         check_optimizer(self)
         check_schedule(self)
         self._n_gpu = min(self.n_gpu, 1)  # several GPUs: accelerate launch; DataParallel would split a micro-batch
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether activations are computed again for gradients, by the name of the switch that is there."""
+        names = ("activation_checkpointing", "gradient_checkpointing")  # the newer first
+        return bool(next(getattr(self, name) for name in names if hasattr(self, name)))
 
     def validate_by_default(self) -> None:
         """Validate at the end of each epoch, unless a strategy was chosen."""

@@ -182,7 +182,7 @@ def _activation_bytes(config: Any, args: PaftConfig) -> int:
     inner = getattr(config, "intermediate_size", None) or 4 * hidden
     layers = getattr(config, "num_hidden_layers", 0)
     layer = (12 * hidden + 4 * inner) * size
-    return layers * hidden * size + layer if args.activation_checkpointing else layers * layer
+    return layers * hidden * size + layer if args.recomputes else layers * layer
 
 
 def _in_four_bits(parameter: Any) -> bool:

@@ -195,7 +195,7 @@ def prepare(job: Job, model: ModelLike, tokenizer: PreTrainedTokenizerBase | Non
     known = adapter is not None or loaded is not model
     job = settle_base(job, base_digests(model, args, tokenizer, loaded if known else None))
     if adapter is not None:
-        loaded = attach(loaded, adapter, args.seed, bool(args.activation_checkpointing))
+        loaded = attach(loaded, adapter, args.seed, args.recomputes)
     limits = Limits.of(loaded, tokenizer)
     encoder = Encoder(tokenizer, args.max_length, args.chat, job.date, limits)
     if encoder.date is not None:

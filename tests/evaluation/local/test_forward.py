@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 
 from paft.evaluation.local.forward import Forward, evaluating
 
@@ -40,6 +42,31 @@ def after_shared(forward, rows, shared):
         return None, rows
     _, state = forward.start([rows[0][:shared]], use_cache=True, wanted=False)
     return state.picked([0] * len(rows), room=3), [row[shared:] for row in rows]
+
+
+class OldNames(LlamaForCausalLM):
+    """As code that a model brings along has it: the older name of the cache, in its argument and in what it returns."""
+
+    def forward(self, input_ids=None, attention_mask=None, position_ids=None, past_key_values=None, use_cache=None):
+        name = "cache" if "cache" in inspect.signature(super().forward).parameters else "past_key_values"
+        places = {"attention_mask": attention_mask, "position_ids": position_ids}
+        out = super().forward(input_ids, **places, **{name: past_key_values}, use_cache=use_cache)
+        return SimpleNamespace(logits=out.logits, past_key_values=out[name])
+
+
+def test_a_model_with_the_older_name_of_the_cache(tiny_model_dir):
+    """In both ways: a cache that is given, and one that the model makes."""
+    model = OldNames.from_pretrained(tiny_model_dir()).eval()
+    rows, more = some_rows(3, 2, 9), some_rows(3, 1, 4)
+    for way in ("shared", "cached"):
+        forward = Forward(model, 0)
+        forward.way = way
+        logits_bv, state = forward.start(rows, use_cache=True)
+        after = iter(forward.extend(state, more))
+        for row, new, logits_v in zip(rows, more, logits_bv, strict=True):
+            wanted = alone(model, row + new)[len(row) - 1 :]
+            for found, logits in zip([logits_v, *(next(after) for _ in new)], wanted, strict=True):
+                close(found, logits)
 
 
 @pytest.mark.parametrize("shared", [0, 1, 5])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from paft.evaluation.pairs import Pair
 
 
-class Reader:
+class AnswerReader:
     """Reads the answers of a task.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from paft.errors import RunError
 from paft.evaluation.answers.candidates import Candidates, answer_end
 from paft.evaluation.answers.queries import Asked, Query
-from paft.evaluation.answers.reader import Reader, refuse_not_finite
+from paft.evaluation.answers.reader import AnswerReader, refuse_not_finite
 from paft.evaluation.answers.written import Generated, end_ids, most_new_tokens, tokens_counted
 from paft.evaluation.backend import Backend, Work
 from paft.evaluation.cells import Cell, refuse_other_work
@@ -73,7 +73,7 @@ class LocalBackend(Backend):
         self.forward = Forward(model, limits.pad_id(tokenizer))
         self.shortcuts = Shortcuts(self.forward, self.generates)
         self.encoder = Encoder(tokenizer, options.max_length, options.chat, options.date, limits)
-        self.reader = Reader(Candidates(work.task, self.scoring, self.encoder), options.normalize)
+        self.reader = AnswerReader(Candidates(work.task, self.scoring, self.encoder), options.normalize)
         count, new_tokens, ends = tokens_counted(tokenizer), 0, None
         if self.generates:
             new_tokens = most_new_tokens(work.task, options, work.examples, count)

@@ -20,6 +20,7 @@ from paft.models.last_layer import LastLayer, find_last_layer
 
 Way = Literal["shared", "cached", "padded", "single"]
 WHOLE_LOGITS = 1 << 26  # logits of one row that may be had in full: 256 MB
+CACHE_NAMES = ("cache", "past_key_values", "cache_params")  # what models call it, from transformers' newest name on
 WAYS: tuple[Way, ...] = ("shared", "cached", "padded", "single")  # from the fastest to the plainest
 
 
@@ -110,7 +111,9 @@ class Forward:
         self.vocabulary = int(config.vocab_size)
         self._head = base.get_output_embeddings()
         self._layers = len(DynamicCache(config=config).layers)
-        self._takes_positions = "position_ids" in inspect.signature(base.forward).parameters
+        takes = inspect.signature(base.forward).parameters
+        self._takes_positions = "position_ids" in takes
+        self._cache_name = next((name for name in CACHE_NAMES if name in takes), None)
         takes_masks = config._attn_implementation in ("sdpa", "eager")
         self.way: Way = "shared" if self._takes_positions and takes_masks else "cached"
         self.last: LastLayer | None = find_last_layer(model)
@@ -241,7 +244,9 @@ class Forward:
         cache: Any = None,
         use_cache: bool = False,
     ) -> tuple[Tensor, Any]:
-        options: dict[str, Any] = {"use_cache": use_cache or cache is not None, "past_key_values": cache}
+        options: dict[str, Any] = {"use_cache": use_cache or cache is not None}
+        if cache is not None and self._cache_name is not None:
+            options[self._cache_name] = cache
         if self._takes_positions and positions is not None:
             options["position_ids"] = positions
         run: Any = self.model
@@ -251,7 +256,11 @@ class Forward:
                 stack.enter_context(self.last.only_at(index if index.numel() else index.new_zeros(1)))
             out = run(input_ids=ids, attention_mask=mask, **options)
             logits = out.logits[0] if ran else out.logits.flatten(0, 1)[index]
-            return logits.float(), out.past_key_values if options["use_cache"] else None
+            return logits.float(), self._cache_of(out) if options["use_cache"] else None
+
+    def _cache_of(self, out: Any) -> Any:
+        """What a pass left behind, by today's name or by that of the argument; AttributeError where it left nothing."""
+        return out.cache if hasattr(out, "cache") else getattr(out, self._cache_name or "cache")
 
     @contextmanager
     def _head_at(self, index: Tensor) -> Iterator[list[bool]]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from paft.errors import EncodingError, RunError
 from paft.evaluation.answers.candidates import Candidates
-from paft.evaluation.answers.reader import Reader
+from paft.evaluation.answers.reader import AnswerReader
 from paft.evaluation.backend import Backend
 from paft.evaluation.cells import Cell, CellStore, Key
 from paft.evaluation.pairs import Pair, empty_prompt
@@ -46,7 +46,7 @@ class ServerBackend(Backend):
         self.asker, self.way, self.scoring = asker, way, way.scoring
         self.max_new_tokens, self.on_long = max_new_tokens, on_long
         self.candidates = Candidates(task, way.scoring)
-        self.reader = Reader(self.candidates, normalize)
+        self.reader = AnswerReader(self.candidates, normalize)
         self.journal = ServerJournal(None)
         self._parts: dict[Key, dict[int, Answered]] = {}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from paft.evaluation.answers.queries import Asked
-from paft.evaluation.answers.reader import Reader, refuse_not_finite
+from paft.evaluation.answers.reader import AnswerReader, refuse_not_finite
 from paft.evaluation.answers.written import Generated, generated, line_done
 from paft.evaluation.backend import Backend
 from paft.evaluation.cells import Cell
@@ -36,7 +36,7 @@ class VllmBackend(Backend):
         self,
         engine: Engine,
         rows: Rows,
-        reader: Reader,
+        reader: AnswerReader,
         identity: dict[str, Any],
         record: dict[str, Any],
         end_ids: frozenset[int] | None,

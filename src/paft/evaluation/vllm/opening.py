@@ -11,7 +11,7 @@ from transformers import AutoConfig, GenerationConfig, PretrainedConfig
 
 from paft.errors import InputError, ModelError
 from paft.evaluation.answers.candidates import Candidates, answer_end
-from paft.evaluation.answers.reader import Reader
+from paft.evaluation.answers.reader import AnswerReader
 from paft.evaluation.answers.written import end_ids, most_new_tokens, tokens_counted
 from paft.evaluation.backend import Work, refuse_several
 from paft.evaluation.cells import refuse_other_work
@@ -77,7 +77,7 @@ def open_vllm(work: Work) -> Iterator[VllmBackend]:
         "backend": "vllm",
         "vllm": engine.version,
     }
-    rows, reader = Rows(encoder, candidates, new_tokens), Reader(candidates, options.normalize)
+    rows, reader = Rows(encoder, candidates, new_tokens), AnswerReader(candidates, options.normalize)
     yield VllmBackend(engine, rows, reader, {**decides, "dtype": engine.dtype}, record, ends)
 
 
