@@ -41,8 +41,7 @@ def open_vllm(work: Work) -> Iterator[VllmBackend]:
     assert source is not None  # it has a name
     refuse_several(model)
     _refuse_local_options(options.batch_tokens, work.device)
-    if work.dtype != "auto":
-        _named(work.dtype)
+    dtype = _named(work.dtype)
     folder = local_folder(source.base, work.trust_remote_code)
     adapter = None if source.adapter is None else local_folder(source.adapter)
     lora = 0 if adapter is None else lora_room(adapter)
@@ -67,7 +66,7 @@ def open_vllm(work: Work) -> Iterator[VllmBackend]:
     decides |= {**tokens_identity(encoder, ends), **dated(encoder)}
     if work.output is not None:
         refuse_other_work(work.output, {**work.identity, **decides})
-    engine = _engine(model, _settings(work, folder, adapter, lora, encoder), weights, work.say)
+    engine = _engine(model, _settings(work, folder, adapter, lora, dtype, encoder), weights, work.say)
     record = {
         "model": model.name,
         "adapter": source.adapter,
@@ -81,7 +80,7 @@ def open_vllm(work: Work) -> Iterator[VllmBackend]:
     yield VllmBackend(engine, rows, reader, {**decides, "dtype": engine.dtype}, record, ends)
 
 
-def _settings(work: Work, folder: Path, adapter: Path | None, lora: int, encoder: Encoder) -> Settings:
+def _settings(work: Work, folder: Path, adapter: Path | None, lora: int, dtype: str, encoder: Encoder) -> Settings:
     """How the engine is started for this work."""
     model: VllmModel = work.model
     return Settings(
@@ -89,7 +88,7 @@ def _settings(work: Work, folder: Path, adapter: Path | None, lora: int, encoder
         tokenizer=str(encoder.tokenizer.name_or_path),
         adapter=adapter_path(adapter),
         lora_room=lora,
-        dtype=work.dtype if work.dtype == "auto" else _named(work.dtype),
+        dtype=dtype,
         max_length=encoder.max_length,
         trust_remote_code=work.trust_remote_code,
         tensor_parallel=model.tensor_parallel,
@@ -144,7 +143,9 @@ def _config(folder: Path, trust_remote_code: bool) -> PretrainedConfig:
 
 
 def _named(dtype: str) -> str:
-    """The dtype's full name."""
+    """The dtype's full name, or ``auto``."""
+    if dtype == "auto":
+        return dtype
     if dtype not in DTYPES:
         raise InputError(f"unknown dtype {dtype!r}; expected auto, float32, bfloat16 or float16")
     return str(DTYPES[dtype]).removeprefix("torch.")
