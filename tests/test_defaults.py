@@ -35,12 +35,12 @@ def of_argument(call: Callable, name: str) -> object:
 
 
 def test_the_longest_row() -> None:
-    assert defaults.most_tokens(None) == defaults.MAX_LENGTH == 1024
-    assert defaults.most_tokens(7) == 7
-    assert defaults.most_tokens(0) == 0  # to be refused, not taken for none
-    stated = [of_field(owner, "max_length") for owner in (PaftConfig, Options, prompts_render.Options)]
+    assert Options().longest == defaults.MAX_LENGTH == 1024
+    assert Options(max_length=7).longest == 7
+    assert Options(max_length=0).longest == 0  # to be refused, not taken for none
+    stated = [of_field(owner, "max_length") for owner in (PaftConfig, prompts_render.Options)]
     stated += [of_argument(call, "max_length") for call in (Encoder, hidden_state_embeddings)]
-    assert stated == [defaults.MAX_LENGTH] * 5
+    assert stated == [defaults.MAX_LENGTH] * 4
     left_open = [of_argument(call, "max_length") for call in (sweep, predict, select_prompt)]
     assert [*left_open, of_field(shared.ScoringOptions, "max_length")] == [None] * 4
 

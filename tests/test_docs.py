@@ -44,7 +44,7 @@ def test_relative_links_lead_somewhere(page):
             assert anchor in anchors(target), link
 
 
-@pytest.mark.parametrize(("page", "call"), calls())
+@pytest.mark.parametrize(("page", "call"), list(calls()))
 def test_commands_have_the_flags_they_use(page, call):
     parse(call)
 

@@ -8,8 +8,3 @@ MAX_LENGTH = 1024  # tokens of prompt and answer together
 TrainingMethod = Literal["paft", "static-mix", "user"]
 TRAINING_METHODS: tuple[str, ...] = get_args(TrainingMethod)
 METHODS = ("base", "user", "top-accuracy", "batprompt", "zopo", "static-mix", "paft")  # of a comparison, in order
-
-
-def most_tokens(max_length: int | None) -> int:
-    """``max_length``, or the default where none was given."""
-    return MAX_LENGTH if max_length is None else max_length

@@ -84,7 +84,7 @@ def test_generation_settings_that_contradict_each_other(model, tmp_path) -> None
 @pytest.mark.parametrize("place", ["file/run", "/proc/run"])
 def test_a_folder_that_cannot_be_written(place: str, model, tmp_path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"cannot write into .*run: .*\n.*another output folder") as error:
+    with pytest.raises(OutputError, match=r"cannot write .*run: .*\n?.*another output") as error:
         run(model, tmp_path / place)
     assert error.value.exit_code == 2
 

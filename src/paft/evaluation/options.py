@@ -22,7 +22,7 @@ class Options:
         normalize: divide a candidate's log-likelihood by nothing, its ``tokens`` or the ``bytes`` of its text.
         batch_tokens: most tokens of a batch, padding included; None is 512 on a CPU (8,192 to generate) and 16,384
             elsewhere, and a longer row then stands alone.
-        max_length: most tokens of prompt and answer; never more than the model has positions.
+        max_length: most tokens of prompt and answer, never more than the model has positions; None is 1,024.
         max_new_tokens: most tokens to generate; None is the longest answer and 4 more.
         chat: ``auto``, ``on`` or ``off``: whether prompts are wrapped in the tokenizer's chat template.
         date: what a chat template takes for today, such as ``2025-03-01``.
@@ -31,10 +31,15 @@ class Options:
     scoring: str = "auto"
     normalize: str = "none"
     batch_tokens: int | None = None
-    max_length: int = MAX_LENGTH
+    max_length: int | None = None
     max_new_tokens: int | None = None
     chat: str = "auto"
     date: str | None = None
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of prompt and answer."""
+        return MAX_LENGTH if self.max_length is None else self.max_length
 
     def scoring_of(self, task: Task) -> str:
         """The scoring to use for ``task``. Raises InputError where the options do not fit it or each other."""

@@ -9,7 +9,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from paft.defaults import most_tokens
 from paft.errors import InputError
 from paft.evaluation.backend import Work
 from paft.evaluation.cells import Cell
@@ -87,7 +86,7 @@ def predict(
     source = None if isinstance(model, tuple) else resolve_model(model, adapter)
     chat = chat if source is None else source.chat(chat)
     day = settled_date(date, source)
-    options = Options(scoring, normalize, batch_tokens, most_tokens(max_length), max_new_tokens, chat, day)
+    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat, day)
     options.scoring_of(task)
     refuse_unfillable(task, asked, examples[0])
     work = Work(model, task, asked, examples, options, source, adapter, dtype, device, trust_remote_code)

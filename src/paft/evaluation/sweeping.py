@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from paft.defaults import most_tokens
 from paft.errors import InputError
 from paft.evaluation.backend import Backend, Work
 from paft.evaluation.cells import IDENTITY_FILE, CellStore, unrecorded
@@ -116,7 +115,7 @@ def sweep(
         OutputError: ``output`` holds other work.
         RunError: out of memory or disk; finished cells are kept.
     """
-    options = Options(scoring, normalize, batch_tokens, most_tokens(max_length), max_new_tokens, chat, date)
+    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat, date)
     options.scoring_of(task)
     if on_long not in ("error", "drop"):
         raise InputError(f"--on-long must be error or drop, found {on_long!r}")
@@ -245,7 +244,7 @@ def _identity(
         "scoring": options.scoring_of(task),
         "normalize": options.normalize,
         "chat": options.chat,
-        "max_length": options.max_length,
+        "max_length": options.longest,
         "max_new_tokens": options.max_new_tokens,
         "on_long": on_long,
         "examples": examples_digest(examples),

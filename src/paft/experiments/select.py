@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from paft.baselines.base import PromptScore, Selection, Selector
-from paft.defaults import most_tokens
 from paft.errors import DataError, InputError
 from paft.evaluation import (
     Backend,
@@ -118,7 +117,7 @@ def select_prompt(
     source = None if isinstance(model, tuple) else resolve_model(model)
     chat = chat if source is None else source.chat(chat)
     day = settled_date(date, source, output, JOB, "selection")
-    options = Options(scoring, normalize, batch_tokens, most_tokens(max_length), max_new_tokens, chat, day)
+    options = Options(scoring, normalize, batch_tokens, max_length, max_new_tokens, chat, day)
     if on_long not in ("error", "drop"):
         raise InputError(f"--on-long must be error or drop, found {on_long!r}")
     pool = task.examples(split, MOST_EXAMPLES if limit is None else limit)
@@ -203,7 +202,7 @@ def _identity(
         "normalize": options.normalize,
         "chat": options.chat,
         "on_long": on_long,
-        "max_length": options.max_length if on_long == "drop" else None,
+        "max_length": options.longest if on_long == "drop" else None,
         "max_new_tokens": options.max_new_tokens,
         "pool": examples_digest(pool),
         "prompts": prompts_digest(prompts),

@@ -10,10 +10,10 @@ from pathlib import Path
 from endpoints.power import Disk
 from endpoints.server import Answer, serve
 from evaluation.sweep_tasks import make_task
-from paft.evaluation.server.journal import JOURNAL_FILE, Answered, ServerJournal
-from paft.evaluation.server_replies import Usage
 
 from paft.evaluation import ServerModel, sweep
+from paft.evaluation.server.journal import JOURNAL_FILE, Answered, ServerJournal
+from paft.evaluation.server.replies import Usage
 from paft.prompts import PromptSet
 
 TASK = make_task("choice", 3)

@@ -72,7 +72,7 @@ class LocalBackend(Backend):
         limits = Limits.of(model, tokenizer)
         self.forward = Forward(model, limits.pad_id(tokenizer))
         self.shortcuts = Shortcuts(self.forward, self.generates)
-        self.encoder = Encoder(tokenizer, options.max_length, options.chat, options.date, limits)
+        self.encoder = Encoder(tokenizer, options.longest, options.chat, options.date, limits)
         self.reader = AnswerReader(Candidates(work.task, self.scoring, self.encoder), options.normalize)
         count, new_tokens, ends = tokens_counted(tokenizer), 0, None
         if self.generates:

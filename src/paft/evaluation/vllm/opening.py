@@ -51,7 +51,7 @@ def open_vllm(work: Work) -> Iterator[VllmBackend]:
         refuse_other_architecture(config.model_type, str(adapter), source.base)
         refuse_changed_base(source)
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
-    longest = min(options.max_length, positions or options.max_length)
+    longest = min(options.longest, positions or options.longest)
     encoder = Encoder(tokenizer, longest, options.chat, options.date)
     weights = f"files {folder_digest(folder)}"
     if adapter is not None:
