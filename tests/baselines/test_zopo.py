@@ -53,7 +53,8 @@ def by_random_search(truth_p: np.ndarray, accuracy_p: np.ndarray, queries: int) 
     return float(truth_p[drawn_rq[np.arange(1000), best_r]].mean())
 
 
-@pytest.mark.parametrize("noisy", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("noisy", [False, True])
 def test_it_beats_random_search_with_the_same_queries_on_a_smooth_surface(noisy):
     size, examples, queries = 300, 200, 80
     prompts, gains = prompt_set(size), []

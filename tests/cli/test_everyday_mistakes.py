@@ -104,6 +104,7 @@ ARGUMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [kind.value for kind in SchedulerType])
 def test_every_schedule_trains_with_what_it_wants(
     name: str, case, paft: Callable, tiny_model_dir: Callable, monkeypatch: pytest.MonkeyPatch

@@ -135,7 +135,7 @@ def whole(tiny_model_dir, tmp_path_factory) -> PaftTrainer:
     return trainer
 
 
-@pytest.mark.parametrize("step", [5, 7, 9])
+@pytest.mark.parametrize("step", [5, *(pytest.param(step, marks=pytest.mark.slow) for step in (7, 9))])
 def test_a_schedule_that_learns_goes_on_to_the_same_plans(step, whole, tiny_model_dir, tmp_path):
     """Saved at every second step: stopped within an epoch, after one, and within the next."""
     model, options = tiny_model_dir("llama"), SAVING

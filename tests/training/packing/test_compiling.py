@@ -64,7 +64,8 @@ class Onlooker(TrainerCallback):
         self.traced.append(graphs())
 
 
-@pytest.mark.parametrize("packing", ["on", pytest.param("off", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("packing", ["on", "off"])
 def test_layers_are_traced_in_steps_alone(packing, tiny_model_dir, tmp_path, prompts):
     plain = run(tmp_path / "plain", tiny_model_dir(), prompts, packing=packing)
     onlooker = Onlooker()
