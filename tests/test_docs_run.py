@@ -60,7 +60,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, source)
     shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     flags = ["--no-deps", "--no-index", "--no-build-isolation", "--quiet", "--target", str(target)]
-    subprocess.run([sys.executable, "-m", "pip", "install", *flags, str(source)], check=True)
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}  # pip's are its own
+    subprocess.run([sys.executable, "-m", "pip", "install", *flags, str(source)], check=True, env=plain)
     return target
 
 
