@@ -150,6 +150,15 @@ def test_recipes_of_the_embedded_model_become_grids(name: str, shared_data: Path
     assert len(names(grid)) > 7
 
 
+@pytest.mark.parametrize("name", ["trec", "sst2"])
+def test_recipes_of_gemma_become_grids(name: str, shared_data: Path, monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    grid = checked(parse(f"gemma-{name}.yaml", "--model", "FOLDER", "--data", shared_data / name))[name]
+    assert grid.model == "FOLDER"
+    trained = [f"{method}-seed{seed}" for seed in range(3) for method in ("static-mix", "paft", "user")]
+    assert sorted(names(grid)) == sorted(["base-seed0", *trained, *(f"paft-K4-seed{seed}" for seed in range(3))])
+
+
 def test_own_task_works_on_what_init_writes(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     words = [f"order {i} came {'late' if i % 2 else 'in time'},{'bad' if i % 2 else 'good'}" for i in range(40)]
