@@ -23,7 +23,8 @@ def refuse_not_causal(plain: Callable[[Row, int], Tensor], rows: Sequence[Row], 
     Raises:
         ModelError: the logits in the middle differ, as they do for BERT and its kin.
     """
-    row = [int(i) for i in min(rows, key=len)] * 2  # twice, so that there is a later half
+    row = [int(i) for i in min(rows, key=len)]
+    row = row if len(row) > 1 else row * 2  # a row that fits the model's positions is not made longer
     middle = len(row) // 2 - 1
     changed = row[: middle + 1] + [i - 1 if i else 1 for i in row[middle + 1 :]]
     one, two = plain(row, middle)[0], plain(changed, middle)[0]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from evaluation.sweep_tasks import make_task
 from odd_models import CONFIGS, odd_model
-from transformers import AutoModelForCausalLM, BertConfig, BertLMHeadModel
+from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, BertLMHeadModel
 
 from paft.errors import ModelError
 from paft.evaluation import sweep
@@ -43,8 +43,8 @@ def wanted(model, query: Query) -> list[float]:
     return out
 
 
-def settled(model, asked: list[Query], generating: bool = False) -> Shortcuts:
-    shortcuts = Shortcuts(Forward(model, 0), generating)
+def settled(model, asked: list[Query], new_tokens: int = 0) -> Shortcuts:
+    shortcuts = Shortcuts(Forward(model, 0), new_tokens)
     shortcuts.settle(asked)
     return shortcuts
 
@@ -71,7 +71,7 @@ def test_log_likelihoods_of_every_build(kind):
     found = shortcuts.record()
     assert found["way"] == ("padded" if kind in NO_CACHE | {"jamba"} else "cached")
     assert found["difference"] <= found["tolerance"] == 1e-4
-    assert bool(found.get("reason")) == (kind not in ("bloom", "mamba2"))  # no positions: nothing faster is tried
+    assert bool(found["reason"]) == (kind not in ("bloom", "mamba2"))  # no positions: nothing faster is tried
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -95,9 +95,9 @@ def test_generation_of_every_build(kind, tiny_tokenizer, prompts, tmp_path):
 def test_plain_builds_take_every_shortcut(tiny_model_dir):
     for family in ("llama", "qwen3", "mistral", "gemma", "gpt2", "gpt_neox"):
         model = AutoModelForCausalLM.from_pretrained(tiny_model_dir(family)).eval()
-        for generating in (False, True):
-            found = settled(model, queries(), generating).record()
-            assert (found["way"], found.get("reason")) == ("shared", None), family
+        for new_tokens in (0, 6):
+            found = settled(model, queries(), new_tokens).record()
+            assert (found["way"], found["reason"]) == ("shared", ""), family
             assert found["last_layer"]
 
 
@@ -111,6 +111,25 @@ def test_a_window_that_no_row_reaches_is_none():
     shortcuts.settle(long)
     assert shortcuts.record()["way"] == "cached"
     check(model, shortcuts.forward, long)
+
+
+@pytest.mark.parametrize("new_tokens", [0, 1, 2])
+def test_rows_as_long_as_the_model_has_positions(new_tokens, tiny_model_dir):
+    """GPT-2's positions are learned: one token more cannot be run, not in a check either."""
+    config = AutoConfig.from_pretrained(tiny_model_dir("gpt2"), n_positions=20 + new_tokens)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    rows = [[*range(5, 25)], [*range(7, 27)]]
+    asked = [Query(row if new_tokens else row[:-1], () if new_tokens else [[30, 31]]) for row in rows]
+    assert settled(model, asked, new_tokens).record()["way"] == "shared"
+
+
+def test_why_a_faster_way_would_not_do_stays_on_record():
+    model = odd_model("mistral_window", 400)
+    shortcuts = settled(model, queries(6, 40, 30))
+    reason = shortcuts.record()["reason"]
+    shortcuts.settle(queries(6, 60, 50))
+    assert (shortcuts.record()["way"], bool(reason)) == ("cached", True)
+    assert shortcuts.record()["reason"] == reason
 
 
 def layers(model):

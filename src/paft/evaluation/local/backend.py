@@ -71,13 +71,13 @@ class LocalBackend(Backend):
         self.generates = self.scoring == "generate"
         limits = Limits.of(model, tokenizer)
         self.forward = Forward(model, limits.pad_id(tokenizer))
-        self.shortcuts = Shortcuts(self.forward, self.generates)
         self.encoder = Encoder(tokenizer, options.longest, options.chat, options.date, limits)
         self.reader = AnswerReader(Candidates(work.task, self.scoring, self.encoder), options.normalize)
         count, new_tokens, ends = tokens_counted(tokenizer), 0, None
         if self.generates:
             new_tokens = most_new_tokens(work.task, options, work.examples, count)
             ends = end_ids(self.encoder, getattr(model, "generation_config", None))
+        self.shortcuts = Shortcuts(self.forward, new_tokens)
         self.rows = Rows(self.encoder, self.reader.candidates, new_tokens)
         self.end_ids: frozenset[int] | None = ends
         on_cpu = self.forward.device.type == "cpu"

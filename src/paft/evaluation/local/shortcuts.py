@@ -32,11 +32,8 @@ logger = logging.getLogger(__name__)
 PROBES = 4
 COMPARED = 3  # candidates of a probe that are run plainly: the first, the longest, the last
 STEPS = 3  # tokens that a generated answer is followed for
-TOLERANCE = (
-    1e-4,
-    1e-3,
-)  # of the largest logit, in float32 and float64; the limit where padding alone already changes more
-HALF_TOLERANCE = 0.03, 0.1  # in half precision
+TOLERANCE = 1e-4, 1e-3  # of the largest logit; the second where padding alone already changes more
+HALF_TOLERANCE = 0.03, 0.1  # the same in half precision
 FAILURES = (PaftError, RuntimeError, TypeError, ValueError, LookupError, AttributeError, NotImplementedError)
 PLAINER = {
     "cached": "prompts that begin alike are not run together",
@@ -68,11 +65,12 @@ class Shortcuts:
 
     Args:
         forward: its ``way`` and ``last`` are set.
-        generating: whether answers are generated rather than compared.
+        new_tokens: most tokens of a generated answer; 0 where candidates are compared.
     """
 
-    def __init__(self, forward: Forward, generating: bool = False) -> None:
-        self.forward, self.generating = forward, generating
+    def __init__(self, forward: Forward, new_tokens: int = 0) -> None:
+        self.forward, self.generating = forward, new_tokens > 0
+        self._steps = min(STEPS, new_tokens)  # a row has positions for no more
         self._causal = False
         self._longest = -1
         self._found: dict[str, Any] = {}
@@ -129,11 +127,11 @@ class Shortcuts:
         yield from product(WAYS[WAYS.index(self.forward.way) :], last)
 
     def _note(self, apart: float, tolerance: float, reason: str) -> None:
-        before = self._found.get("way")
+        before, reason_before = self._found.get("way"), self._found.get("reason", "")
         apart = max(apart, self._found.get("difference", 0.0))
         forward = self.forward
         self._found = {"way": forward.way, "last_layer": forward.last is not None, "difference": apart}
-        self._found |= {"tolerance": tolerance} | ({"reason": reason} if reason else {})
+        self._found |= {"tolerance": tolerance, "reason": reason or reason_before}
         if reason and forward.way != before and forward.way in PLAINER:
             logger.warning("%s: %s", PLAINER[forward.way], reason)
 
@@ -141,7 +139,7 @@ class Shortcuts:
         begin = len(query.context) - 1
         if self.generating:
             logits, followed = self.forward.plain(query.context, begin), list[int]()
-            for _ in range(STEPS):
+            for _ in range(self._steps):
                 followed.append(int(logits[-1].argmax()))
                 logits = self.forward.plain([*query.context, *followed], begin)
             return _Probe(query, (), logits, followed, max(float(logits.abs().max()), 1e-12))
@@ -199,16 +197,16 @@ class Shortcuts:
         """For the logits after each context, and after each token that follows."""
         rows = [probe.query.context for probe in probes]
         ways: list[tuple[State | None, Sequence[Row]]] = [(None, rows)]
-        if after := self._after_halves(rows, max(map(len, rows)) + STEPS):
+        if after := self._after_halves(rows, max(map(len, rows)) + self._steps):
             ways.append(after)
         for state, rest in ways:
             order = list(range(len(probes)))
-            logits_bv, going = self.forward.start(rest, True, state, room=STEPS)
+            logits_bv, going = self.forward.start(rest, True, state, room=self._steps)
             assert going is not None  # it was asked for
-            for j in range(STEPS + 1):
+            for j in range(self._steps + 1):
                 for k, logits_v in zip(order, logits_bv, strict=True):
                     yield float((logits_v - probes[k].wanted[j]).abs().max()) / probes[k].size
-                if j == STEPS:
+                if j == self._steps:
                     break
                 if j == 1:  # rows that are done will be left out, so that the others move
                     order.reverse()
