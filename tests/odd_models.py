@@ -19,7 +19,6 @@ JAMBA = {
     "attn_layer_offset": 1,
     "num_experts": 1,
     "mamba_d_state": 8,
-    "use_mamba_kernels": False,
 }
 BART = {"d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 64, "encoder_layers": 1}
 BART |= {"encoder_attention_heads": 4, "encoder_ffn_dim": 64, "dropout": 0.0, "init_std": 0.3, "is_decoder": True}
