@@ -132,6 +132,26 @@ def test_why_a_faster_way_would_not_do_stays_on_record():
     assert shortcuts.record()["reason"] == reason
 
 
+@pytest.mark.parametrize("new_tokens", [0, 4])
+def test_probes_keep_the_limits_of_a_batch(new_tokens, tiny_model_dir):
+    """Tokens and logits of a pass: at most those of one row that is larger."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir()).eval()
+    seen: list[tuple[int, int]] = []
+    model.register_forward_hook(
+        lambda module, args, kwargs, out: seen.append((kwargs["input_ids"].numel(), out.logits[..., 0].numel())),
+        with_kwargs=True,
+    )
+    asked = [Query([*range(5, 5 + n)], () if new_tokens else [[20, 21, 22], [30, 31, 32]]) for n in (40, 8, 20, 30)]
+    shortcuts = Shortcuts(Forward(model, 0), new_tokens, batch_tokens=50, max_logits=4)
+    forward, largest = shortcuts.forward, max(len(q.context) + q.rest(True) for q in asked)
+    forward.plain = lambda row, first=0, plain=forward.plain: (plain(row, first), seen.clear())[0]  # by itself
+    shortcuts.settle(asked)
+    assert shortcuts.record()["way"] == "shared"
+    assert seen
+    assert max(tokens for tokens, _ in seen) <= max(50, largest)
+    assert max(logits for _, logits in seen) <= 4
+
+
 def layers(model):
     return next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
 

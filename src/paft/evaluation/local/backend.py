@@ -77,7 +77,6 @@ class LocalBackend(Backend):
         if self.generates:
             new_tokens = most_new_tokens(work.task, options, work.examples, count)
             ends = end_ids(self.encoder, getattr(model, "generation_config", None))
-        self.shortcuts = Shortcuts(self.forward, new_tokens)
         self.rows = Rows(self.encoder, self.reader.candidates, new_tokens)
         self.end_ids: frozenset[int] | None = ends
         on_cpu = self.forward.device.type == "cpu"
@@ -85,6 +84,7 @@ class LocalBackend(Backend):
         self.batch_tokens = options.batch_tokens or by_default
         self.run_tokens = min(self.batch_tokens, CPU_RUN_TOKENS) if on_cpu else self.batch_tokens
         self.max_logits = max(1, LOGITS // self.forward.vocabulary)
+        self.shortcuts = Shortcuts(self.forward, new_tokens, self.batch_tokens, self.max_logits)
 
     def identity(self) -> dict[str, Any]:
         return {

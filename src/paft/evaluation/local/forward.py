@@ -131,9 +131,10 @@ class Forward:
         ids_bt, _ = self._padded([row])
         if ids_bt.numel() * self.vocabulary > WHOLE_LOGITS:
             last, self.last = self.last, None
-            logits = self._run(ids_bt, self._index(range(first, len(row))))[0]
-            self.last = last
-            return logits
+            try:
+                return self._run(ids_bt, self._index(range(first, len(row))))[0]
+            finally:
+                self.last = last
         run: Any = self.model
         with torch.inference_mode():
             return run(input_ids=ids_bt, use_cache=False).logits[0, first:].float()

@@ -24,6 +24,7 @@ from paft.errors import PaftError
 from paft.evaluation.answers.queries import Query
 from paft.evaluation.local.forward import WAYS, Forward, State, Way
 from paft.evaluation.local.likelihood import log_likelihoods
+from paft.evaluation.local.planning import parted
 from paft.evaluation.pairs import Row
 from paft.models.causal import refuse_not_causal
 from paft.models.memory import is_out_of_memory
@@ -66,10 +67,14 @@ class Shortcuts:
     Args:
         forward: its ``way`` and ``last`` are set.
         new_tokens: most tokens of a generated answer; 0 where candidates are compared.
+        batch_tokens, max_logits: the sweep's limits of a batch, which the probes keep too.
     """
 
-    def __init__(self, forward: Forward, new_tokens: int = 0) -> None:
+    def __init__(
+        self, forward: Forward, new_tokens: int = 0, batch_tokens: int = 1 << 30, max_logits: int = 1 << 30
+    ) -> None:
         self.forward, self.generating = forward, new_tokens > 0
+        self._batch = batch_tokens, max_logits
         self._steps = min(STEPS, new_tokens)  # a row has positions for no more
         self._causal = False
         self._longest = -1
@@ -174,7 +179,12 @@ class Shortcuts:
 
     def _apart(self, probes: Sequence[_Probe]) -> float:
         """The largest difference to the plainest way, as a share of the largest logit."""
-        found = self._apart_generating(probes) if self.generating else self._apart_comparing(probes)
+        rest = [self._steps if self.generating else p.query.rest(self.forward.free_masks) for p in probes]
+        new = [len(p.query.context) + more for p, more in zip(probes, rest, strict=True)]
+        logits = [max(1, p.query.rest(True)) for p in probes]
+        apart = self._apart_generating if self.generating else self._apart_comparing
+        groups = parted(range(len(probes)), new, [0] * len(probes), *self._batch, logits)
+        found = [x for group in groups for x in apart([probes[i] for i in group])]
         return max(x if math.isfinite(x) else math.inf for x in found)
 
     def _apart_comparing(self, probes: Sequence[_Probe]) -> Iterator[float]:
