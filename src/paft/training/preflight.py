@@ -20,6 +20,7 @@ from paft.training.packing.check import choose_packing, read_earlier
 from paft.training.packing.figures import SAMPLED as COMPARED
 from paft.training.packing.figures import CheckInput
 from paft.training.packing.layout import Packing
+from paft.training.packing.micro import Item
 from paft.training.records import claim_folder, rewind_metrics, write_records
 from paft.training.saving import try_saving
 from paft.training.setup import Job
@@ -68,8 +69,8 @@ class Estimate:
         ]
 
 
-def check_lengths(stream: Stream, dataset: PlanDataset, collator: Collator) -> int:
-    """Tokenise the rows of the plan with the most characters; returns the tokens of the longest that fits.
+def check_lengths(stream: Stream, dataset: PlanDataset, collator: Collator) -> Item | None:
+    """Tokenise the rows of the plan with the most characters; returns the longest that fits, None where none does.
 
     Rows beyond the first 200,000, and those of an adaptive schedule's later epochs, are met in training alone.
 
@@ -86,17 +87,17 @@ def check_lengths(stream: Stream, dataset: PlanDataset, collator: Collator) -> i
     collated = collator(items)
     if "error" in collated:
         raise collated["error"]
-    return max((len(item.encoding.input_ids) for item in items if item.encoding), default=0)
+    return max(items, key=lambda item: item.tokens, default=None)
 
 
 def begin(
-    trainer: Trainer, stream: Stream, accepted: frozenset[str], longest: int, resumed: Progress | None
+    trainer: Trainer, stream: Stream, accepted: frozenset[str], longest: Item | None, resumed: Progress | None
 ) -> Packing:
     """Try what could fail later, settle how rows are laid out, and claim the run folder.
 
     Args:
         accepted: the optional inputs that the model takes.
-        longest: tokens of the longest row.
+        longest: the longest row of the plan.
         resumed: of the checkpoint that the run goes on from.
 
     Raises:

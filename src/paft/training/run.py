@@ -124,7 +124,8 @@ def train(
         job, loaded, callbacks=[TimeCallback(say), *callbacks], trust_remote_code=trust_remote_code
     )
     with agreed():
-        longest = trainer.longest  # a row that does not fit is told before anything is said
+        row = trainer.longest  # one that does not fit is told before anything is said
+        longest = 0 if row is None else row.tokens
         if main:
             for line in estimate(trainer.model, args, trainer.stream, trainer.train_dataset, longest).lines():
                 say(line)

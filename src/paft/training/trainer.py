@@ -29,7 +29,7 @@ from paft.training.config import PaftConfig
 from paft.training.objective import AnswerLoss, Objective
 from paft.training.packing.layout import Packing
 from paft.training.packing.loss import answer_losses
-from paft.training.packing.micro import ACCELERATOR_START_TOKENS, IGNORED
+from paft.training.packing.micro import ACCELERATOR_START_TOKENS, IGNORED, Item
 from paft.training.preflight import begin, check_lengths
 from paft.training.saving import require_filled
 from paft.training.setup import Job, ModelLike, prepare, refuse_options, settle_job
@@ -172,8 +172,8 @@ class PaftTrainer(Trainer):
         return self.steps.tokens
 
     @cached_property
-    def longest(self) -> int:
-        """Tokens of the longest row of the plan; a row that does not fit is an error, see :func:`check_lengths`."""
+    def longest(self) -> Item | None:
+        """The longest row of the plan; one that does not fit is an error, see :func:`check_lengths`."""
         return check_lengths(self.stream, self.train_dataset, self.data_collator)
 
     def get_train_dataloader(self) -> DataLoader:

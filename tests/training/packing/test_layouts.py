@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BertCo
 from paft.errors import EncodingError, ModelError
 from paft.training import PaftTrainer
 from paft.training.lora import lora_config
+from paft.training.packing.figures import CheckInput, FewRows
 from paft.training.packing.micro import IGNORED, Item, pad_right
 
 RIGHT = ("rwkv", "xlstm", "bart_decoder")
@@ -71,6 +72,22 @@ def test_a_step_s_loss_and_gradient(kind, tiny_tokenizer, tmp_path, prompts, uns
     assert ("rows that are not packed are run padded on the right" in caplog.text) == (kind in RIGHT)
 
 
+def test_the_longest_row_of_a_run_is_among_those_checked(tiny_model_dir, tiny_tokenizer, tmp_path, prompts):
+    """However late it comes; rows that do not fit one micro-batch together are cut, and two of them are padded."""
+    trainer = make(tmp_path / "run", tiny_model_dir("llama"), tiny_tokenizer, prompts, packing="off")
+    dataset, stream, longest = trainer.train_dataset, trainer.stream, trainer.longest
+    every = dataset.encode(list(stream.known_rows()))
+    assert longest.tokens == max(item.tokens for item in every)
+    run = CheckInput(trainer.model, trainer.args, trainer.accelerator, trainer.accepted, every[:4], 0, longest, False)
+    items = FewRows(run).items
+    assert items[0] is longest
+    assert items[-1].tokens == min(item.tokens for item in every[:4])
+    assert [len(micro["positions"]) for micro in FewRows(run).micros(False, "left")] == [3]
+    assert [len(micro["positions"]) for micro in FewRows(run).micros(False, "single")] == [1, 1, 1]
+    trainer.args.batch_tokens = max(longest.tokens, 2 * items[1].tokens)
+    assert [len(micro["positions"]) for micro in FewRows(run).micros(False, "left")] == [1, 2]
+
+
 def test_tensors_of_rows_padded_at_the_end():
     from paft.models import Encoding
 
@@ -89,7 +106,7 @@ def test_rows_that_see_their_neighbours_are_trained_on_one_by_one(tiny_model_dir
     trainer = make(tmp_path / "run", model, tiny_tokenizer, prompts, packing="off", max_steps=1, learning_rate=1e-30)
     trainer.train()
     wanted = one_by_one(model.eval(), trainer.train_dataset.encode(trainer.batches.rows(0, 4)))
-    assert trainer.state.log_history[0]["loss"] == pytest.approx(float(wanted), abs=1e-4)
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(float(wanted.detach()), abs=1e-4)
     assert packing(tmp_path / "run")["padding"] == "single"
 
 

@@ -19,7 +19,7 @@ from paft.training.packing.attention import candidates
 from paft.training.packing.compiling import compile_layers
 from paft.training.packing.figures import SAMPLED, CheckInput, FewRows
 from paft.training.packing.layout import Packing
-from paft.training.packing.micro import PADDINGS, Padding, pack, padded
+from paft.training.packing.micro import PADDINGS, Padding
 from paft.training.records import ENVIRONMENT
 
 logger = logging.getLogger(__name__)
@@ -161,8 +161,9 @@ def _obstacle(run: CheckInput) -> str | None:
         return "NEFTune's noise depends on the length of the padded rows"
     if "position_ids" not in run.accepted:
         return f"{type(_base(model)).__name__} takes no position_ids"
-    if used and any(w is not None and w < run.longest for w in windows):
-        return f"the model attends to {min(w for w in windows if w)} tokens, and the longest row has {run.longest}"
+    longest = 0 if run.longest is None else run.longest.tokens
+    if used and any(w is not None and w < longest for w in windows):
+        return f"the model attends to {min(w for w in windows if w)} tokens, and the longest row has {longest}"
     return None
 
 
@@ -174,9 +175,7 @@ def _compare(rows: FewRows, way: Packing) -> Packing:
         run_on, pair = "compiled layers", "compiled and plain layers"
     elif not packed:
         run_on, pair = f"rows padded on the {way.padding}", f"rows padded on the {way.padding} and rows one by one"
-    micros = [pack(rows.items) if packed else padded(rows.items, rows.pad_id, way.padding)]
-    if way.padding == "single" and not packed:
-        micros = [padded([item], rows.pad_id, way.padding) for item in rows.items]
+    micros = rows.micros(packed, way.padding)
     try:
         other = rows.figures(micros, way)
         if way.compiled:  # steps run other code than this check: it has to compile too

@@ -16,9 +16,9 @@ from paft.models.causal import Row, refuse_not_causal
 from paft.training.config import PaftConfig
 from paft.training.packing.layout import Packing
 from paft.training.packing.loss import answer_losses
-from paft.training.packing.micro import Item, pad_right
+from paft.training.packing.micro import Item, Padding, pack, padded, split
 
-SAMPLED, CHECKED = 32, 3
+SAMPLED = 32
 TOLERANCE = 1e-4, 1e-3  # in float32: of loss and gradient; the limit where padding alone already changes more
 HALF_TOLERANCE = 0.02, 0.1  # in lower precision
 
@@ -44,7 +44,7 @@ class CheckInput:
     Attributes:
         accepted: the optional inputs that the model takes.
         rows: its first :data:`SAMPLED` rows; ``pad_id`` fills padded ones up.
-        longest: tokens of its longest row.
+        longest: its longest row; None where none fits.
         sharded: the model will be parted among processes, so nothing can be computed yet.
     """
 
@@ -54,32 +54,38 @@ class CheckInput:
     accepted: frozenset[str]
     rows: Sequence[Item]
     pad_id: int
-    longest: int
+    longest: Item | None
     sharded: bool
 
 
 class FewRows:
-    """Some of the first rows of a run, and what the plainest way makes of them: one row a pass, no mask, no padding.
+    """Some rows of a run, and what the plainest way makes of them: one row a pass, no mask, no padding.
 
     Attributes:
-        items: the longest, the shortest, and others, as many as fit ``batch_tokens``; longest first.
+        items: the longest of the run, which a window shows on, and of its first ones the shortest and one in between;
+            longest first.
     """
 
     def __init__(self, run: CheckInput) -> None:
         self.run, self.pad_id = run, run.pad_id
-        items = sorted((item for item in run.rows if item.encoding is not None), key=_tokens)
-        order = [items[0], items[-1], *items[len(items) // 2 :], *items] if items else []
-        kept: list[Item] = []
-        for item in order:
-            rest = run.args.batch_tokens - sum(_tokens(i) for i in kept)
-            if len(kept) < CHECKED and _tokens(item) <= rest:
-                kept.append(item)
-        self.items = sorted(kept, key=lambda item: -_tokens(item))
+        known = [
+            *([] if run.longest is None else [run.longest]),
+            *(row for row in run.rows if row.encoding is not None),
+        ]
+        known.sort(key=lambda item: -item.tokens)
+        places = sorted({0, len(known) // 2, len(known) - 1}) if known else []
+        self.items = [known[place] for place in places]
+
+    def micros(self, packed: bool, padding: Padding) -> list[dict[str, Any]]:
+        """The rows as micro-batches within ``batch_tokens``, as few as they go: together is what has to be shown."""
+        most = self.run.args.batch_tokens
+        groups = split(self.items, most, packed, start_tokens=most, padding=padding)
+        return [pack(group) if packed else padded(group, self.pad_id, padding) for group in groups]
 
     @cached_property
     def plain(self) -> Figures:
         """Of the rows one by one."""
-        return self.figures([pad_right([item], self.pad_id) for item in self.items], None)
+        return self.figures(self.micros(False, "single"), None)
 
     def tolerance(self, found: float) -> float:
         """What a difference of this size is held to.
@@ -91,7 +97,7 @@ class FewRows:
 
     @cached_property
     def _noise(self) -> float:
-        return max(self.apart(self.figures([pad_right(self.items, self.pad_id)], None)))
+        return max(self.apart(self.figures(self.micros(False, "right"), None)))
 
     def apart(self, other: Figures) -> Apart:
         """How far figures are from the plain ones."""
@@ -144,7 +150,3 @@ class FewRows:
     def _full_precision(self) -> bool:
         args, weights = self.run.args, {p.dtype for p in self.run.model.parameters()}
         return weights == {torch.float32} and not (args.bf16 or args.fp16 or args.tf32)
-
-
-def _tokens(item: Item) -> int:
-    return len(item.encoding.input_ids) if item.encoding else 0

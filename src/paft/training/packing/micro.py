@@ -28,6 +28,11 @@ class Item:
     name: str
     encoding: Encoding | None
 
+    @property
+    def tokens(self) -> int:
+        """Of prompt, answer and end; 0 where it was left out."""
+        return len(self.encoding.input_ids) if self.encoding else 0
+
 
 def split(
     items: Sequence[Item],
@@ -45,8 +50,8 @@ def split(
     Raises:
         InputError: one item alone is longer.
     """
-    order = sorted(items, key=lambda i: -_length(i))
-    lengths = list(map(_length, order))
+    order = sorted(items, key=lambda i: -i.tokens)
+    lengths = [item.tokens for item in order]
     if lengths and lengths[0] > batch_tokens:
         raise InputError(
             f"{order[0].name} takes {lengths[0]} tokens, more than --batch-tokens {batch_tokens}; raise it to that"
@@ -87,10 +92,6 @@ def _least_padded(lengths: Sequence[int], batch_tokens: int, start_tokens: int) 
         ends.append(end)
         end = begins[end]
     return ends[::-1]
-
-
-def _length(item: Item) -> int:
-    return len(item.encoding.input_ids) if item.encoding else 0
 
 
 def pad(items: Sequence[Item], pad_id: int) -> dict[str, torch.Tensor]:
