@@ -64,7 +64,7 @@ def _spellings(name: str) -> set[str]:
     from paft.cli.options import options_of
 
     verb, _ = find_verb(name.split())
-    groups = [g.options for g in train._groups()] if name == "train" else [options_of(verb.options)]  # type: ignore[attr-defined]
+    groups = [g.options for g in train._groups()] if name == "train" else [options_of(verb.options)]
     return {spelling for group in groups for item in group for spelling in item.spellings}
 
 
@@ -84,7 +84,7 @@ def test_every_option_has_a_help_text() -> None:
 
     for name in names():
         verb, _ = find_verb(name.split())
-        groups = [g.options for g in train._groups()[:2]] if name == "train" else [options_of(verb.options)]  # type: ignore[attr-defined]
+        groups = [g.options for g in train._groups()[:2]] if name == "train" else [options_of(verb.options)]
         for item in (item for group in groups for item in group):
             assert len(item.help) > 5, (name, item.name)
 

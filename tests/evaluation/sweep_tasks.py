@@ -30,4 +30,4 @@ def make_task(kind: str, count: int = 9) -> Task:
 
     answers = {"choice": ("A", "B"), "label": ("location", "description", "quiz"), "free": ()}[kind]
     slots = {"text": "a text", "one": "an option", "two": "another"}
-    return Task(kind, kind, slots, answers, read=read)  # type: ignore[arg-type]
+    return Task(kind, kind, slots, answers, read=read)

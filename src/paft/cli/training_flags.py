@@ -15,8 +15,10 @@ import sys
 import types
 import typing
 from contextlib import suppress
+from functools import reduce
 from importlib.metadata import version
 from importlib.util import find_spec
+from operator import or_
 from pathlib import Path
 from typing import Any, Literal, Union
 
@@ -144,8 +146,8 @@ def hint_from_json(value: Any) -> Any:
         return _PLAIN.get(value, object)
     [(kind, inside)] = value.items()
     if kind == "any":
-        return Union[tuple(hint_from_json(member) for member in inside)]  # noqa: UP007
+        return reduce(or_, map(hint_from_json, inside))
     if kind == "choice":
         return Literal[tuple(inside)]
     member = hint_from_json(inside)
-    return tuple[member, ...] if kind == "tuple" else list[member]  # type: ignore[valid-type]
+    return tuple[member, ...] if kind == "tuple" else list[member]  # type: ignore[valid-type]  # made while running

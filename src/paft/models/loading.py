@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from paft.errors import InputError, ModelError, missing_package
 from paft.files import read_json
 from paft.models.identity import folder_digest
+from paft.models.memory import is_out_of_memory
 from paft.models.source import ADAPTER_CONFIG, ModelSource, resolve_model
 
 if TYPE_CHECKING:
@@ -128,9 +129,9 @@ def load_model(
         loaded = AutoModelForCausalLM.from_pretrained(
             source.base, use_safetensors=True, trust_remote_code=trust_remote_code, **options
         )
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
     except Exception as bad:  # a broken file may fail in any way
+        if is_out_of_memory(bad):
+            raise
         raise ModelError(_cannot_load("model", source.base, bad)) from bad
     model, info = loaded
     _refuse_half(source.base, info)
@@ -191,9 +192,9 @@ def _with_adapter(model: PreTrainedModel, source: ModelSource) -> Any:
     refuse_changed_base(source)
     try:
         loaded = PeftModel.from_pretrained(model, adapter, use_safetensors=True)
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
     except Exception as bad:  # a broken file may fail in any way
+        if is_out_of_memory(bad):
+            raise
         reason = next((line.strip() for line in str(bad).splitlines() if "size mismatch" in line), None)
         raise ModelError(
             f"the adapter {adapter} does not fit the base model {source.base}: {reason or _first_line(bad)}"

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
-import torch
 from peft import LoraConfig, PeftConfig, get_peft_model, prepare_model_for_kbit_training
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as AUTO
 from torch import nn
@@ -15,6 +14,7 @@ from transformers import PreTrainedModel, set_seed
 from transformers.pytorch_utils import Conv1D
 
 from paft.errors import InputError
+from paft.models.memory import is_out_of_memory
 
 ALL_LINEAR = "all-linear"
 
@@ -89,8 +89,8 @@ def attach(model: PreTrainedModel, peft_config: PeftConfig, seed: int, checkpoin
     set_seed(seed)
     try:
         return get_peft_model(model, peft_config)
-    except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RuntimeError) as bad:
-        if isinstance(bad, torch.OutOfMemoryError):
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as bad:
+        if is_out_of_memory(bad):
             raise
         reason = _reason(bad)
         there = ", ".join(name for name in names if f"'{name}'" not in reason)

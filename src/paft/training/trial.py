@@ -15,6 +15,7 @@ from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION, get_scheduler
 from transformers.trainer_utils import SchedulerType
 
 from paft.errors import InputError, PaftError, missing_package
+from paft.models.memory import is_out_of_memory
 
 SAMPLED = 500  # steps at which a schedule is asked for its learning rate
 MANY = 10**6  # steps of a run whose length is not known yet
@@ -91,9 +92,9 @@ def _told(what: str, hint: str = "") -> Iterator[None]:
     """Whatever fails in here, told as the fault of the setting."""
     try:
         yield
-    except (PaftError, MemoryError, torch.OutOfMemoryError):
-        raise
     except Exception as bad:
+        if isinstance(bad, PaftError) or is_out_of_memory(bad):
+            raise
         raise InputError(f"{what} cannot be used: {_reason(bad)}{hint}") from bad
 
 

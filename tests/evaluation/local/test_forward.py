@@ -69,21 +69,25 @@ def test_a_model_with_the_older_name_of_the_cache(tiny_model_dir):
                 close(found, logits)
 
 
-@pytest.mark.parametrize("shared", [0, 1, 5])
-def test_start_and_extend(model, shared):
-    rows, more = some_rows(5, 2, 9, (7, 8, 9, 10, 11)), some_rows(6, 1, 4)[:5]
-    forward = Forward(model, 0)
-    after, rests = after_shared(forward, rows, shared)
-    logits_bv, state = forward.start(rests, use_cache=True, after=after)
+def check_going_on(model, forward, rows, more, logits_bv, state, kept):
+    """Logits after ``rows``, and after ``more`` behind those that are kept."""
     for row, logits_v in zip(rows, logits_bv, strict=True):
         close(logits_v, alone(model, row)[-1])
-    kept = [3, 1, 1]
     state.select(kept)
     logits = iter(forward.extend(state, [more[i] for i in kept]))
     for i in kept:
         for wanted in alone(model, rows[i] + more[i])[len(rows[i]) :]:
             close(next(logits), wanted)
     assert next(logits, None) is None
+
+
+@pytest.mark.parametrize("shared", [0, 1, 5])
+def test_start_and_extend(model, shared):
+    rows, more = some_rows(5, 2, 9, (7, 8, 9, 10, 11)), some_rows(6, 1, 4)[:5]
+    forward = Forward(model, 0)
+    after, rests = after_shared(forward, rows, shared)
+    logits_bv, state = forward.start(rests, use_cache=True, after=after)
+    check_going_on(model, forward, rows, more, logits_bv, state, [3, 1, 1])
 
 
 def test_a_state_can_be_gone_on_from_twice_and_far(model):
@@ -162,15 +166,7 @@ def test_rows_that_are_run_again_in_place_of_a_cache(model, way):
     forward = Forward(model, 0)
     forward.way = way
     logits_bv, state = forward.start(rows, use_cache=True)
-    for row, logits_v in zip(rows, logits_bv, strict=True):
-        close(logits_v, alone(model, row)[-1])
-    kept = [2, 0, 0]
-    state.select(kept)
-    logits = iter(forward.extend(state, [more[i] for i in kept]))
-    for i in kept:
-        for wanted in alone(model, rows[i] + more[i])[len(rows[i]) :]:
-            close(next(logits), wanted)
-    assert next(logits, None) is None
+    check_going_on(model, forward, rows, more, logits_bv, state, [2, 0, 0])
 
 
 def test_evaluating_gives_back_every_mode(model):
