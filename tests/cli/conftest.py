@@ -77,3 +77,23 @@ def write_prompts(path: Path, texts: tuple[str, ...]) -> None:
     """A prompt set file with ids p0, p1, ..."""
     stem = path.stem.split("-")[-1]
     path.write_text("".join(json.dumps({"id": f"{stem}{i}", "text": t}) + "\n" for i, t in enumerate(texts)))
+
+
+@pytest.fixture
+def refused(case, paft: Callable, monkeypatch: pytest.MonkeyPatch, tiny_model_dir: Callable) -> Callable[..., str]:
+    """Call a verb that must refuse; its message. The working directory is the small task's folder."""
+    monkeypatch.chdir(case.folder)
+
+    def call(words: str, *more: object, model: object = None) -> str:
+        found = paft(*words.split(), *more, "--model", model or tiny_model_dir())
+        assert found.code == 2, found.err
+        complaint = found.err[found.err.index("error: ") :]
+        assert len(complaint.splitlines()) <= 3, complaint
+        assert "error: unexpected" not in complaint
+        assert "Traceback" not in found.err
+        assert "Exception ignored" not in found.err
+        out = case.folder / "out"
+        assert not out.exists() or not list(out.iterdir())
+        return complaint
+
+    return call
